@@ -1,0 +1,1 @@
+"""The ground every package stands on: errors, parameters, registry, records, progress, seeds."""

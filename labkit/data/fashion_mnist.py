@@ -1,0 +1,147 @@
+"""Fashion-MNIST: 28×28 grey pictures of clothes in ten classes.
+
+The package carries the first 20,000 training and all 10,000 test images as PNG sheets, so that every lab runs without a
+download. The full 60,000 are used where they are found. The last 4,000 of the 20,000 are held out: nothing is trained
+on them, whichever set is used.
+
+Source  Xiao, Rasul, Vollgraf 2017, arXiv:1708.07747; MIT licence, notice in sheets/LICENSE.
+"""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from labkit.core.errors import DataError
+from labkit.data._idx import read_idx
+from labkit.data.images import Images, Splits
+
+CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+SHIPPED, HELD_OUT, SIDE = 20_000, 4_000, 28
+MEAN, STD = 0.2860, 0.3530  # of the 60,000 training images
+FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", 60_000),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", 10_000),
+}
+SHEETS = Path(__file__).parent / "sheets"
+SHEET_COLUMNS, SHEET_IMAGES = 100, 5_000
+
+SYSTEM_FOLDERS = (Path("/usr/share/datasets/fashion-mnist"), Path("/usr/share/dataset-fashion-mnist"))
+
+
+def user_folder() -> Path:
+    """Return where `labkit data fetch` puts the set: a torchvision root's raw folder in the user's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "labkit" / "data" / "FashionMNIST" / "raw"
+
+
+def find_full() -> Path | None:
+    """Return the folder with the four IDX files: LABKIT_DATA (itself or a torchvision root), fetched, or the system's.
+
+    Raises:
+        DataError: LABKIT_DATA is set and has no such files: a wrong setting must not pass in silence.
+    """
+    named = os.environ.get("LABKIT_DATA")
+    if named:
+        for folder in (Path(named), Path(named) / "FashionMNIST" / "raw"):
+            if _has_set(folder):
+                return folder
+        raise DataError(f"LABKIT_DATA is {named!r}, but neither it nor FashionMNIST/raw below it holds the four IDX files of Fashion-MNIST")
+    return next((folder for folder in (user_folder(), *SYSTEM_FOLDERS) if _has_set(folder)), None)
+
+
+@lru_cache(maxsize=2)
+def load(full: bool = False) -> Splits:
+    """Load the set.
+
+    Args:
+        full: train on the 60,000 less the held-out images, which must be found; else on the 16,000 that are shipped.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    pixels, labels = read_sheets("train", SHIPPED)
+    test = _images(*read_sheets("test", 10_000))
+    cut = SHIPPED - HELD_OUT
+    held_out = _images(pixels[cut:], labels[cut:])
+    if not full:
+        return Splits(
+            "fashion-mnist", CLASSES, _images(pixels[:cut], labels[:cut]), held_out, test, "shipped with labkit: 16,000 to train on"
+        )
+    folder = find_full()
+    if folder is None:
+        raise DataError(
+            "the full Fashion-MNIST was not found: run `labkit data fetch fashion-mnist`, or set LABKIT_DATA to a folder with its IDX files"
+        )
+    pixels, labels = read_split(folder, "train")
+    keep = np.r_[0:cut, SHIPPED : len(labels)]
+    return Splits("fashion-mnist", CLASSES, _images(pixels[keep], labels[keep]), held_out, test, f"{folder}: 56,000 to train on")
+
+
+def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read "train" or "test" from IDX files: pixels uint8 (n, 28, 28), labels uint8 (n,)."""
+    images, labels, count = FILES[split]
+    y = read_idx(_file(folder, labels), (count,))
+    if y.max() >= len(CLASSES):
+        raise DataError(f"{folder / labels} must hold labels below {len(CLASSES)}, got {y.max()}")
+    return read_idx(_file(folder, images), (count, SIDE, SIDE)), y
+
+
+def read_sheets(split: str, count: int, folder: Path = SHEETS) -> tuple[np.ndarray, np.ndarray]:
+    """Read the shipped sheets of a split: pixels uint8 (count, 28, 28), labels uint8 (count,)."""
+    sheets = [_read_png(folder / f"{split}-{first // SHEET_IMAGES}.png") for first in range(0, count, SHEET_IMAGES)]
+    pixels = np.concatenate([unstack(sheet) for sheet in sheets])
+    labels = _read_png(folder / f"{split}-labels.png").reshape(-1)
+    if len(pixels) != count or len(labels) != count or labels.max() >= len(CLASSES):
+        raise DataError(
+            f"the sheets in {folder} must hold {count} images and labels of {split}, got {len(pixels)} and {len(labels)}: install labkit again"
+        )
+    return pixels, labels
+
+
+def stack(pixels: np.ndarray) -> np.ndarray:
+    """Lay images (n, 28, 28) out on one sheet (rows·28, columns·28), row by row."""
+    rows = len(pixels) // SHEET_COLUMNS
+    return pixels.reshape(rows, SHEET_COLUMNS, SIDE, SIDE).swapaxes(1, 2).reshape(rows * SIDE, SHEET_COLUMNS * SIDE)
+
+
+def unstack(sheet: np.ndarray) -> np.ndarray:
+    """Cut a sheet (rows·28, columns·28) into images (n, 28, 28): the inverse of `stack`."""
+    if sheet.ndim != 2 or sheet.shape[1] != SHEET_COLUMNS * SIDE or sheet.shape[0] % SIDE:
+        raise DataError(f"a sheet must be a grey picture {SHEET_COLUMNS * SIDE} pixels wide, got shape {sheet.shape}: install labkit again")
+    return sheet.reshape(-1, SIDE, SHEET_COLUMNS, SIDE).swapaxes(1, 2).reshape(-1, SIDE, SIDE)
+
+
+def write_sheets(folder: Path, out: Path) -> None:
+    """Write the shipped sheets from the IDX files in `folder`: how the package's own copy was made."""
+    out.mkdir(parents=True, exist_ok=True)
+    for split, count in (("train", SHIPPED), ("test", 10_000)):
+        pixels, labels = read_split(folder, split)
+        for first in range(0, count, SHEET_IMAGES):
+            Image.fromarray(stack(pixels[first : first + SHEET_IMAGES])).save(out / f"{split}-{first // SHEET_IMAGES}.png", optimize=True)
+        Image.fromarray(labels[:count].reshape(-1, SHEET_COLUMNS)).save(out / f"{split}-labels.png", optimize=True)
+
+
+def _images(pixels: np.ndarray, labels: np.ndarray) -> Images:
+    return Images(torch.tensor(pixels).unsqueeze(1), torch.tensor(labels, dtype=torch.int64), MEAN, STD)
+
+
+def _has_set(folder: Path) -> bool:
+    return all(_file(folder, name).exists() for images, labels, _ in FILES.values() for name in (images, labels))
+
+
+def _file(folder: Path, name: str) -> Path:
+    """Return the file called `name`, gzipped if only that is there."""
+    plain, packed = folder / name, folder / f"{name}.gz"
+    return packed if packed.exists() and not plain.exists() else plain
+
+
+def _read_png(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path, formats=("PNG",)) as picture:
+            return np.asarray(picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} is missing or damaged ({error}): install labkit again") from error

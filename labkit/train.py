@@ -1,0 +1,181 @@
+"""Train and evaluate: one plain loop, resumable, cancellable, with the loss and whatever happens at each step passed in."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from labkit.core.errors import ConfigError, ModelError
+from labkit.core.params import Config, param
+from labkit.core.progress import SILENT, Progress
+from labkit.data.images import Images
+
+Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""(model, images (b, 1, h, w), labels (b,)) → scalar loss; calls the model itself, so that it may look inside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig(Config):
+    """Stochastic gradient descent with Nesterov momentum under one cosine, warmed up for a twentieth of the steps."""
+
+    epochs: int = param(1, low=1, high=1000, help="passes over the training images")
+    lr: float = param(0.1, low=0.0, high=10.0, help="highest learning rate, reached after the warm-up")
+    momentum: float = param(0.9, low=0.0, high=0.999, help="momentum of the descent")
+    weight_decay: float = param(5e-4, low=0.0, high=1.0, help="L2 penalty on weights; biases and batch norm have none")
+    batch: int = param(128, low=1, high=4096, help="images a step")
+    label_smoothing: float = param(0.0, low=0.0, high=0.9, help="share of the target that goes to all classes alike")
+    shift: int = param(0, low=0, high=8, unit="pixels", help="augmentation: random shift up to this far")
+    flip: bool = param(False, help="augmentation: mirror every second image on average")
+
+
+class Hooks(Protocol):
+    """What a caller may do during `fit`; masks, for one, live here (see pruning.schedule.masked_finetune)."""
+
+    def before_step(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None: ...
+
+    def after_step(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None: ...
+
+    def after_epoch(self, state: "FitState", figures: dict[str, float]) -> None: ...
+
+
+class NoHooks:
+    """Does nothing at every point."""
+
+    def before_step(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Act between the backward pass and the step."""
+
+    def after_step(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Act after the step."""
+
+    def after_epoch(self, state: "FitState", figures: dict[str, float]) -> None:
+        """Act after each epoch with everything that resuming needs, and the epoch's loss and accuracy."""
+
+
+@dataclass
+class FitState:
+    """Where a training run stands: all that is needed to go on as if it had never stopped."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    generator: Generator
+    epoch: int = 0
+
+
+def start(model: nn.Module, config: FitConfig, generator: Generator) -> FitState:
+    """Return the state of a run that has not begun; `fit` trains `model` in place."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
+    return FitState(model, optimizer, generator)
+
+
+def fit(
+    state: FitState,
+    images: Images,
+    config: FitConfig,
+    *,
+    loss: Loss | None = None,
+    hooks: Hooks | None = None,
+    progress: Progress = SILENT,
+) -> FitState:
+    """Train until `config.epochs` epochs are done, from where `state` stands.
+
+    Args:
+        state: made by `start`, or restored; its model is trained in place.
+        images: to train on.
+        config: of the whole run; resuming needs the same.
+        loss: cross-entropy unless given.
+        hooks: called around each step and after each epoch.
+        progress: gets loss and accuracy of the epoch so far, and may cancel.
+
+    Raises:
+        ModelError: the loss is no longer finite.
+        Cancelled: between two steps, when `progress` says so.
+    """
+    loss = loss or cross_entropy(config.label_smoothing)
+    hooks = hooks or NoHooks()
+    steps = math.ceil(len(images) / config.batch)
+    progress.begin("training")
+    while state.epoch < config.epochs:
+        figures = _epoch(state, images, config, loss, hooks, progress, steps)
+        state.epoch += 1
+        hooks.after_epoch(state, figures)
+    state.model.eval()
+    return state
+
+
+def _epoch(
+    state: FitState, images: Images, config: FitConfig, loss: Loss, hooks: Hooks, progress: Progress, steps: int
+) -> dict[str, float]:
+    model, optimizer = state.model, state.optimizer
+    model.train()
+    order = torch.randperm(len(images), generator=state.generator)
+    total = seen = 0.0
+    for n, index in enumerate(order.split(config.batch)):
+        batch = images[index]
+        x = augment(batch.tensor(), config.shift, config.flip, state.generator)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, (state.epoch * steps + n) / (config.epochs * steps))
+        optimizer.zero_grad(set_to_none=True)
+        value = loss(model, x.contiguous(memory_format=torch.channels_last), batch.labels)
+        if not torch.isfinite(value):
+            raise ModelError(
+                f"the loss became {value.item()} in epoch {state.epoch + 1}, step {n + 1}: lower the learning rate ({config.lr:g})"
+            )
+        value.backward()
+        hooks.before_step(model, optimizer)
+        optimizer.step()
+        hooks.after_step(model, optimizer)
+        total, seen = total + value.item() * len(index), seen + len(index)
+        progress.step(state.epoch * steps + n + 1, config.epochs * steps, loss=total / seen, epoch=state.epoch + 1)
+    return {"loss": total / seen}
+
+
+def learning_rate(config: FitConfig, fraction: float) -> float:
+    """Return the rate after `fraction` in [0, 1] of the run: linear warm-up over the first twentieth, then half a cosine to 0."""
+    warm = 0.05
+    if fraction < warm:
+        return config.lr * (fraction / warm * 0.9 + 0.1)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * (fraction - warm) / (1 - warm)))
+
+
+def cross_entropy(label_smoothing: float = 0.0) -> Loss:
+    """Return the usual loss."""
+    return lambda model, x, y: F.cross_entropy(model(x), y, label_smoothing=label_smoothing)
+
+
+def augment(x: Tensor, shift: int, flip: bool, generator: Generator) -> Tensor:
+    """Shift each image by up to `shift` pixels and mirror half of them; x (b, 1, h, w) → the same shape."""
+    b, _, h, w = x.shape
+    if shift:
+        if shift >= min(h, w):
+            raise ConfigError(f"FitConfig.shift must be below the image's side {min(h, w)}, got {shift}")
+        padded = F.pad(x, (shift,) * 4, value=float(x.min()))  # (b, 1, h + 2·shift, w + 2·shift)
+        dy, dx = (torch.randint(0, 2 * shift + 1, (b, 1), generator=generator) for _ in range(2))
+        rows, cols = dy + torch.arange(h), dx + torch.arange(w)  # (b, h), (b, w)
+        x = padded[torch.arange(b)[:, None, None], 0, rows[:, :, None], cols[:, None, :]].unsqueeze(1)
+    if flip:
+        mirror = torch.rand(b, generator=generator) < 0.5
+        x = torch.where(mirror[:, None, None, None], x.flip(3), x)
+    return x
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, images: Images, batch: int = 500, progress: Progress = SILENT) -> float:
+    """Return the share of `images` that `model`, in eval mode, classifies correctly.
+
+    Raises:
+        Cancelled: between two batches, when `progress` says so.
+    """
+    model.eval()
+    correct = done = 0
+    for x, y in images.batches(batch):
+        correct += int((model(x.contiguous(memory_format=torch.channels_last)).argmax(1) == y).sum())
+        done += len(y)
+        progress.step(done, len(images))
+    return correct / len(images)

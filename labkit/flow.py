@@ -1,0 +1,138 @@
+"""The spine of labkit: data → model → compress → pack → run → measure → show.
+
+`run` does the stages in order and is the place to start reading. Each arrow is a small frozen record of
+`labkit.core.records`; no stage reaches past its neighbour. A method only chooses; applying its choice is done here, on a
+copy, so that the caller's model never changes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+
+from labkit import models, runtime
+from labkit import data as sets
+from labkit.core.errors import ConfigError, FileFormatError
+from labkit.core.files import read_limited
+from labkit.core.progress import SILENT, Progress
+from labkit.core.recipe import Recipe
+from labkit.core.records import Compressed, Masks, Measurement, Weights
+from labkit.core.registry import Context, find
+from labkit.core.seeds import generator
+from labkit.data.images import Images, Splits
+from labkit.measure import accuracy, cost, energy, host
+from labkit.models import packed, zoo
+from labkit.pruning.apply import apply_masks
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a recipe comes to.
+
+    Attributes:
+        recipe: what was carried out.
+        compressed: the network.
+        file: the bytes of the `.labkit` file that holds it.
+        program: the same network, packed for execution.
+        measurement: what was measured of it.
+    """
+
+    recipe: Recipe
+    compressed: Compressed
+    file: bytes
+    program: runtime.Program
+    measurement: Measurement
+
+
+def run(recipe: Recipe, progress: Progress = SILENT) -> Result:
+    """Carry a recipe out from the data to the measurements.
+
+    Raises:
+        LabkitError: the recipe names what is not there, a step cannot be carried out, or `progress` was cancelled.
+    """
+    splits = load_data(recipe)
+    dense = Compressed(models.load(recipe.network), recipe.network)
+    compressed = compress(dense, recipe, splits, progress)
+    file = packed.to_file(compressed)
+    program = runtime.compile(compressed, example(splits.test))
+    return Result(recipe, compressed, file, program, measure(compressed, file, splits.test, progress))
+
+
+def load_data(recipe: Recipe) -> Splits:
+    """Load the recipe's data set, which must be the one that its network was trained on."""
+    trained_on = zoo.card(recipe.network).data
+    if recipe.data != trained_on:
+        raise ConfigError(f"{recipe.network} was trained on {trained_on}: the recipe's data must say so, got {recipe.data!r}")
+    return sets.load(recipe.data)
+
+
+def compress(dense: Compressed, recipe: Recipe, splits: Splits, progress: Progress = SILENT) -> Compressed:
+    """Carry out the recipe's steps on a copy of the network, each on what the one before it left."""
+    compressed = dense
+    call = MappingProxyType({"original_lr": lambda: float(zoo.card(recipe.network).config["lr"])})
+    for n, step in enumerate(recipe.steps):
+        draws = generator(recipe.seed, step.method, str(n))
+        masks = Masks(compressed.masks) if compressed.masks else None
+        context = Context(draws, splits, step.layers, masks, progress, call=call)
+        value = find(step.method).run(compressed.model, step.config, context)
+        compressed = apply(compressed, value)
+    return compressed
+
+
+def apply(compressed: Compressed, value: Any) -> Compressed:
+    """Apply what a method chose to a copy of the network, by the kind of value that it is."""
+    for kind, change in _CHANGES.items():
+        if isinstance(value, kind):
+            return change(compressed, value)
+    raise ConfigError(f"a recipe's step must change the network; this one only gives a {type(value).__name__}, for another step to use")
+
+
+def measure(compressed: Compressed, file: bytes, images: Images, progress: Progress = SILENT) -> Measurement:
+    """Measure accuracy on all `images`, bytes of `file`, parameters, MACs and modelled energy."""
+    progress.begin("measuring accuracy")
+    found = accuracy.accuracy(predictor(compressed), images, progress=progress)
+    price = cost.cost(compressed.model, example(images))
+    joules = energy.energy(price, len(file), energy.EnergyConfig())
+    return Measurement(found, len(file), price, joules, host=host.host())
+
+
+def predictor(compressed: Compressed) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the network as a function of images (n, c, h, w) → logits (n, classes), batch norm folded."""
+    model = models.fold_batch_norm(compressed.model)
+
+    @torch.inference_mode()
+    def predict(x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = model(x.contiguous(memory_format=torch.channels_last))
+        return logits
+
+    return predict
+
+
+def example(images: Images) -> np.ndarray:
+    """Return one normalised image, float32 (1, c, h, w): what shapes are traced with."""
+    return images[:1].tensor().numpy()
+
+
+def load_file(path: Path) -> Compressed:
+    """Read a compressed network from a `.labkit` file.
+
+    Raises:
+        FileFormatError: the file is missing, damaged or not labkit's.
+    """
+    try:
+        return packed.from_file(read_limited(path, packed.MOST_BYTES))
+    except FileFormatError as error:
+        raise FileFormatError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+def _apply_weights(compressed: Compressed, weights: Weights) -> Compressed:
+    model = models.copy_of(compressed.model)
+    model.load_state_dict(dict(weights.state), strict=True)
+    return replace(compressed, model=model.eval(), report=(*compressed.report, *weights.notes))
+
+
+_CHANGES: Mapping[type, Callable[[Compressed, Any], Compressed]] = MappingProxyType({Masks: apply_masks, Weights: _apply_weights})

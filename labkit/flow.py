@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from labkit import models, runtime
 from labkit import data as sets
+from labkit import models, runtime
 from labkit.core.errors import ConfigError, FileFormatError
 from labkit.core.files import read_limited
 from labkit.core.progress import SILENT, Progress
@@ -70,11 +70,22 @@ def load_data(recipe: Recipe) -> Splits:
     return sets.load(recipe.data)
 
 
-def compress(dense: Compressed, recipe: Recipe, splits: Splits, progress: Progress = SILENT) -> Compressed:
-    """Carry out the recipe's steps on a copy of the network, each on what the one before it left."""
-    compressed = dense
+def compress(start: Compressed, recipe: Recipe, splits: Splits, progress: Progress = SILENT, first: int = 0) -> Compressed:
+    """Carry out the recipe's steps on a copy of the network, each on what the one before it left.
+
+    Args:
+        start: the dense network, or what the steps before `first` made of it.
+        recipe: the steps.
+        splits: what they may train and score on.
+        progress: watched, and asked whether to go on.
+        first: index of the first step to carry out.
+
+    Raises:
+        LabkitError: a step cannot be carried out, or `progress` was cancelled.
+    """
+    compressed = start
     call = MappingProxyType({"original_lr": lambda: float(zoo.card(recipe.network).config["lr"])})
-    for n, step in enumerate(recipe.steps):
+    for n, step in list(enumerate(recipe.steps))[first:]:
         draws = generator(recipe.seed, step.method, str(n))
         masks = Masks(compressed.masks) if compressed.masks else None
         context = Context(draws, splits, step.layers, masks, progress, call=call)

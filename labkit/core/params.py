@@ -205,3 +205,31 @@ def _checked_part(where: str, spec: Spec, value: Any) -> Config:
 def canonical_json(value: Any) -> str:
     """Return `value` as JSON with sorted keys and no spaces: the form that hashes are taken of."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def spec_at(config: Config, path: tuple[str, ...]) -> Spec:
+    """Return the declaration of the field at `path`, a field's name after the names of the parts that lead to it.
+
+    Raises:
+        UnknownNameError: there is no such field.
+    """
+    *parts, name = path
+    holder = value_at(config, tuple(parts))
+    specs = {spec.name: spec for spec in holder.specs()}
+    if name not in specs:
+        raise unknown_name(f"setting of {type(holder).__name__}", name, specs or ["none"])
+    return specs[name]
+
+
+def value_at(config: Config, path: tuple[str, ...]) -> Any:
+    """Return the value at `path`; the empty path is the config itself."""
+    value: Any = config
+    for name in path:
+        value = getattr(value, name)
+    return value
+
+
+def replace_at(config: Config, path: tuple[str, ...], value: Any) -> Any:
+    """Return a copy of `config` with the field at `path` changed; everything on the way is checked again."""
+    name, *rest = path
+    return config.replace(**{name: replace_at(getattr(config, name), tuple(rest), value) if rest else value})

@@ -1,0 +1,195 @@
+"""The Bokeh figures that labs share: fixed ranges and heights, one `source.data` assignment a draw, colours for both themes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from bokeh.models import ColumnDataSource, FixedTicker, NumeralTickFormatter, Range1d, Span, TapTool, Whisker
+from bokeh.plotting import figure
+from jupyter_bokeh.widgets import BokehModel
+
+MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex")
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours of one theme; the series are Okabe and Ito's, which colour-blind readers can tell apart."""
+
+    text: str
+    grid: str
+    faint: str
+    accent: str
+    warn: str
+    series: tuple[str, ...]
+
+
+LIGHT = Palette("#3d4654", "#e3e7ed", "#aab4c2", "#0072b2", "#d55e00", ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"))
+DARK = Palette("#c3cad5", "#2c3440", "#66717f", "#56b4e9", "#f0833a", ("#56b4e9", "#f0833a", "#2bc59b", "#e39cc4", "#8fd0f5", "#f2b632"))
+
+
+class Figure:
+    """A Bokeh figure with what every figure of a lab has in common.
+
+    Args:
+        x, y: axis labels, with units.
+        x_range, y_range: fixed ends, or a list of names.
+        height: pixels; the width follows the page.
+    """
+
+    def __init__(self, x: str, y: str, x_range: object, y_range: object, height: int = 220) -> None:
+        self.plot = figure(
+            x_axis_label=x,
+            y_axis_label=y,
+            x_range=x_range,
+            y_range=y_range,
+            height=height,
+            sizing_mode="stretch_width",
+            tools="",
+            toolbar_location=None,
+            background_fill_color=None,
+            border_fill_color=None,
+            outline_line_color=None,
+            min_border_right=12,
+        )
+        self.widget = BokehModel(self.plot)
+        self.widget.layout.width = "100%"
+
+    def paint(self, palette: Palette) -> None:
+        """Give axes and grid the colours of a theme."""
+        for axis in self.plot.axis:
+            axis.axis_label_text_color = axis.major_label_text_color = palette.text
+            axis.axis_line_color = axis.major_tick_line_color = palette.faint
+            axis.minor_tick_line_color = None
+            axis.axis_label_text_font_style = "normal"
+            axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
+        for grid in self.plot.grid:
+            grid.grid_line_color = palette.grid
+        self.colour(palette)
+
+    def colour(self, palette: Palette) -> None:
+        """Give the glyphs the colours of a theme; a figure says how."""
+        raise TypeError(f"{type(self).__name__} must say how its glyphs are coloured")
+
+
+class Histogram(Figure):
+    """Weights of a layer before (outline) and after (filled), on bins that stay while the layer stays."""
+
+    BINS = 81
+
+    def __init__(self) -> None:
+        super().__init__("weight", "weights in a bin", Range1d(-1, 1), Range1d(0, 1))
+        nothing = np.zeros(self.BINS, np.float32)
+        self.source = ColumnDataSource({"left": nothing, "right": nothing, "before": nothing, "after": nothing})
+        self._after = self.plot.quad(
+            left="left", right="right", bottom=0, top="after", source=self.source, line_color=None, legend_label="after"
+        )
+        self._before = self.plot.quad(
+            left="left", right="right", bottom=0, top="before", source=self.source, fill_color=None, legend_label="before"
+        )
+        self.plot.legend.background_fill_alpha = 0
+        self.plot.legend.border_line_color = None
+        self._weight: np.ndarray | None = None
+
+    def show(self, before: np.ndarray, after: np.ndarray) -> None:
+        """Draw the weights before, and those that are kept, after; both flat float arrays."""
+        top = float(np.abs(before).max()) or 1.0
+        edges = np.linspace(-top, top, self.BINS + 1, dtype=np.float32)
+        counts = np.histogram(before, edges)[0].astype(np.float32)
+        if self._weight is not before:
+            self.plot.x_range.start, self.plot.x_range.end = -top * 1.02, top * 1.02
+            self.plot.y_range.end = float(counts.max()) * 1.08
+            self._weight = before
+        kept = np.histogram(np.clip(after, -top, top), edges)[0].astype(np.float32)
+        self.source.data = {"left": edges[:-1], "right": edges[1:], "before": counts, "after": kept}
+
+    def colour(self, palette: Palette) -> None:
+        self._after.glyph.fill_color = palette.accent
+        self._before.glyph.line_color = palette.faint
+        self.plot.legend.label_text_color = palette.text
+        self.plot.legend.label_text_font_size = "12px"
+
+
+class LayerBars(Figure):
+    """How much of each layer is kept; a click on a bar chooses the layer.
+
+    Args:
+        chosen: called with the name of the layer that a person clicked.
+    """
+
+    def __init__(self, chosen: Callable[[str], None]) -> None:
+        super().__init__("weights kept", "", Range1d(0, 1), ["–"])
+        self.source = ColumnDataSource({"layer": ["–"], "kept": [0.0], "chosen": [False]})
+        self._all = self.plot.hbar(y="layer", left=0, right=1, height=0.72, source=self.source, line_color=None)
+        self._kept = self.plot.hbar(y="layer", left=0, right="kept", height=0.72, source=self.source, line_color=None)
+        self._mark = self.plot.scatter(x=0.012, y="layer", marker="triangle_dot", size="chosen", source=self.source)
+        for renderer in (self._all, self._kept, self._mark):
+            renderer.nonselection_glyph = renderer.selection_glyph = None
+        self.plot.xaxis.formatter = NumeralTickFormatter(format="0%")
+        self.plot.xaxis.ticker = FixedTicker(ticks=[0, 0.25, 0.5, 0.75, 1])
+        self.plot.add_tools(TapTool(renderers=[self._all]))
+        self._chosen = chosen
+        self.source.selected.on_change("indices", self._tapped)
+
+    def show(self, kept: dict[str, float], chosen: str) -> None:
+        """Draw the share kept of each layer, by name."""
+        layers = list(kept)
+        if list(self.plot.y_range.factors) != layers[::-1]:
+            self.plot.y_range.factors = layers[::-1]
+        marks = np.array([9.0 if layer == chosen else 0.0 for layer in layers], np.float32)
+        self.source.data = {"layer": layers, "kept": np.array(list(kept.values()), np.float32), "chosen": marks}
+
+    def colour(self, palette: Palette) -> None:
+        self._all.glyph.fill_color = palette.grid
+        self._kept.glyph.fill_color = palette.accent
+        self._mark.glyph.fill_color = self._mark.glyph.line_color = palette.warn
+
+    def _tapped(self, _attr: str, _old: Sequence[int], new: Sequence[int]) -> None:
+        if new:
+            self._chosen(list(self.source.data["layer"])[new[0]])
+
+
+class AccuracyPlot(Figure):
+    """Accuracy against a cost: what was measured before, the present configuration with its interval, the dense network."""
+
+    def __init__(self, x: str) -> None:
+        super().__init__(x, "test accuracy", Range1d(-0.02, 1.0), Range1d(0, 1))
+        columns = ("x", "y", "marker", "series")
+        self.past = ColumnDataSource({name: [] for name in columns})
+        self.now = ColumnDataSource({"x": [], "y": [], "low": [], "high": []})
+        self._past = self.plot.scatter("x", "y", marker="marker", size=9, source=self.past, fill_alpha=0.75, line_color=None)
+        self._now = self.plot.scatter("x", "y", marker="circle", size=13, source=self.now, fill_color=None, line_width=2.5)
+        self._bar = Whisker(base="x", lower="low", upper="high", source=self.now, line_width=2)
+        self._dense = Span(location=0.0, dimension="width", line_dash="dashed", line_width=1.5)
+        for each in (self._bar, self._dense):
+            self.plot.add_layout(each)
+        self.plot.yaxis.formatter = self.plot.xaxis.formatter = NumeralTickFormatter(format="0%")
+        self._series: list[str] = []
+        self._palette = LIGHT
+
+    def show_now(self, x: float, y: float, low: float, high: float) -> None:
+        """Draw the present configuration at (x, y) with its interval."""
+        self.now.data = {"x": [x], "y": [y], "low": [low], "high": [high]}
+
+    def show_past(self, points: Sequence[tuple[float, float, str]], dense: float) -> None:
+        """Draw what was measured: (x, y, series), one marker and colour for each series."""
+        self._dense.location = dense
+        self._series = [series for _, _, series in points]
+        names = sorted(set(self._series))
+        markers = [MARKERS[names.index(series) % len(MARKERS)] for series in self._series]
+        self.past.data = {
+            "x": [x for x, _, _ in points],
+            "y": [y for _, y, _ in points],
+            "marker": markers,
+            "series": self._colours(names),
+        }
+
+    def colour(self, palette: Palette) -> None:
+        self._palette = palette
+        self._now.glyph.line_color = self._bar.line_color = palette.warn
+        self._bar.upper_head.line_color = self._bar.lower_head.line_color = palette.warn
+        self._dense.line_color = palette.faint
+        self._past.glyph.fill_color = "series"
+        self.past.data = dict(self.past.data) | {"series": self._colours(sorted(set(self._series)))}
+
+    def _colours(self, names: list[str]) -> list[str]:
+        return [self._palette.series[names.index(series) % len(self._palette.series)] for series in self._series]

@@ -1,0 +1,137 @@
+"""The science that a lab's panel is handed: one trained network on the bench, and what can be done to it at each of three speeds.
+
+Instant are `compress` for pruning steps, `file` and `cost`; live are `accuracy` and `latency`; jobs are `compress` with steps
+that train. A panel only knows these callables, so it is tested without a network and without a browser.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+
+import numpy as np
+
+from labkit import flow, models, runtime
+from labkit.core.progress import SILENT, Progress
+from labkit.core.recipe import Recipe
+from labkit.core.records import Accuracy, Compressed, Cost, Latency
+from labkit.data.images import Splits
+from labkit.measure import accuracy, energy, latency
+from labkit.measure import cost as costs
+from labkit.models import packed, zoo
+
+LATENCY_BATCH = 64
+KEPT_RESULTS = 16  # of jobs; each holds one network of at most 2 MB
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A network's latency beside the dense network's, measured in one interleaved run.
+
+    Attributes:
+        latency: of the network.
+        dense: of the dense network in torch, batch norm folded, channels_last.
+        ratio: how many times faster than dense, median over the rounds.
+        low, high: quartiles of that ratio.
+    """
+
+    latency: Latency
+    dense: Latency
+    ratio: float
+    low: float
+    high: float
+
+
+class Workbench:
+    """A trained network with its data set.
+
+    Args:
+        network: name in the zoo.
+    """
+
+    def __init__(self, network: str) -> None:
+        self.network = network
+        self.card = zoo.card(network)
+        self.dense = Compressed(models.load(network), network)
+        self.splits: Splits = flow.sets.load(self.card.data)
+        self._kept: dict[str, Compressed] = {}
+
+    @cached_property
+    def dense_file(self) -> bytes:
+        return self.file(self.dense)
+
+    @cached_property
+    def dense_cost(self) -> Cost:
+        return self.cost(self.dense)
+
+    @cached_property
+    def layers(self) -> tuple[costs.LayerCost, ...]:
+        """What each convolution and linear layer holds and does."""
+        return tuple(costs.layers(self.dense.model, flow.example(self.splits.test)))
+
+    def weight(self, layer: str) -> np.ndarray:
+        """Return a layer's trained weight, float32 (c_out, c_in, kh, kw) or (outputs, inputs)."""
+        return self._weights[layer]
+
+    @cached_property
+    def _weights(self) -> dict[str, np.ndarray]:
+        return {name: module.weight.detach().numpy() for name, module in models.weight_layers(self.dense.model).items()}
+
+    def compress(self, recipe: Recipe, progress: Progress = SILENT) -> Compressed:
+        """Carry out a recipe, starting from the longest beginning of it that was kept.
+
+        Raises:
+            LabkitError: a step cannot be carried out, or `progress` was cancelled.
+        """
+        for done in range(len(recipe.steps), 0, -1):
+            kept = self._kept.get(_beginning(recipe, done).digest)
+            if kept is not None:
+                return flow.compress(kept, recipe, self.splits, progress, first=done)
+        return flow.compress(self.dense, recipe, self.splits, progress)
+
+    def keep(self, recipe: Recipe, compressed: Compressed) -> None:
+        """Remember what a job made of a recipe, so that `compress` need not do it again."""
+        self._kept[recipe.digest] = compressed
+        while len(self._kept) > KEPT_RESULTS:
+            self._kept.pop(next(iter(self._kept)))
+
+    def has(self, recipe: Recipe) -> bool:
+        """Return whether the result of a recipe is remembered."""
+        return recipe.digest in self._kept
+
+    def file(self, compressed: Compressed) -> bytes:
+        """Return the bytes that *Save model* would write."""
+        return packed.to_file(compressed)
+
+    def cost(self, compressed: Compressed) -> Cost:
+        """Return parameters and MACs of a network."""
+        return costs.cost(compressed.model, flow.example(self.splits.test))
+
+    def energy(self, price: Cost, size: int) -> dict[str, float]:
+        """Return the modelled energy of one inference in microjoules, by part."""
+        return dict(energy.energy(price, size, energy.EnergyConfig()))
+
+    def accuracy(self, compressed: Compressed, progress: Progress) -> Iterator[Accuracy]:
+        """Yield the accuracy on more and more of the test images, the last time on all of them."""
+        yield from accuracy.stream(flow.predictor(compressed), self.splits.test, order=self._order, progress=progress)
+
+    @cached_property
+    def _order(self) -> "accuracy.LongTensor":
+        return accuracy.stratified_order(self.splits.test.labels)
+
+    def latency(self, compressed: Compressed, progress: Progress) -> Timing:
+        """Time a network against the dense one, one thread, interleaved, on a batch of test images."""
+        images = self.splits.test[:LATENCY_BATCH].tensor()
+        program, dense, x = runtime.compile(compressed, flow.example(self.splits.test)), flow.predictor(self.dense), images.numpy()
+        times = latency.compare({"it": lambda: program(x), "dense": lambda: dense(images)}, batch=LATENCY_BATCH, progress=progress)
+        ratio = latency.ratio(times["dense"], times["it"])
+        return Timing(times["it"].latency, times["dense"].latency, ratio.median, ratio.low, ratio.high)
+
+
+def _beginning(recipe: Recipe, steps: int) -> Recipe:
+    return replace(recipe, steps=recipe.steps[:steps])
+
+
+@cache
+def workbench(network: str) -> Workbench:
+    """Return the bench of a network; the same one each time, since loading takes a moment."""
+    return Workbench(network)

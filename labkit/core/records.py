@@ -4,7 +4,7 @@ Each is frozen. A method returns one of them; `labkit.flow` applies it to a copy
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def _nothing() -> Any:
+    """Return the empty mapping; Python 3.11 takes it for a mutable default, so that it must come from a factory."""
+    return _NOTHING
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Masks:
     """
 
     keep: Mapping[str, "Tensor"]
-    channels: Mapping[str, "Tensor"] = _NOTHING
+    channels: Mapping[str, "Tensor"] = field(default_factory=_nothing)
     notes: tuple[str, ...] = ()
 
     @property
@@ -65,29 +70,62 @@ class Compressed:
 
     model: "nn.Module"
     network: str
-    masks: Mapping[str, "Tensor"] = _NOTHING
-    values: Mapping[str, Any] = _NOTHING
-    activations: Mapping[str, tuple[float, int]] = _NOTHING
+    masks: Mapping[str, "Tensor"] = field(default_factory=_nothing)
+    values: Mapping[str, Any] = field(default_factory=_nothing)
+    activations: Mapping[str, tuple[float, int]] = field(default_factory=_nothing)
     report: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Top-1 accuracy on a sample, with its Wilson score interval.
+    """Top-1 accuracy on a sample, with two 95 % Wilson score intervals that answer two questions.
 
     Attributes:
         correct, n: images classified correctly, and seen.
-        low, high: 95 % interval of the share; of the test set's own share when the whole set was not seen.
+        low, high: of the accuracy on fresh images like these. It is what is drawn, and it stays when the whole test set was seen.
+        population: size of the test set that the `n` were drawn from, None where no larger set is meant.
+        set_low, set_high: of the value at which the number settles once all of `population` is seen; a point when n = population.
+        index: int64 (n,), which images of the set were seen, in order; None where they are not known.
+        predictions: int64 (n,), the class given to each of them, -1 where the network gave NaN.
     """
 
     correct: int
     n: int
     low: float
     high: float
+    population: int | None = None
+    set_low: float = 0.0
+    set_high: float = 1.0
+    index: "Tensor | None" = field(default=None, compare=False, repr=False)
+    predictions: "Tensor | None" = field(default=None, compare=False, repr=False)
 
     @property
     def share(self) -> float:
         return self.correct / self.n
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the whole test set was seen, so that the number will not change."""
+        return self.n == self.population
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Accuracy of one network less that of another on the same images, which is far sharper than either accuracy.
+
+    Attributes:
+        share: the difference, in [-1, 1]; positive where the second is better.
+        low, high: its 95 % interval for fresh images.
+        gained, lost: images that only the second, only the first classifies correctly.
+        n: images compared.
+    """
+
+    share: float
+    low: float
+    high: float
+    gained: int
+    lost: int
+    n: int
 
 
 @dataclass(frozen=True)
@@ -100,6 +138,8 @@ class Latency:
         runs: how many calls were timed.
         threads: threads that computed.
         batch: images a call.
+        times_ms: every timed call, in order of the rounds.
+        notes: what a person should know ("measured without the machine-wide lock").
     """
 
     median_ms: float
@@ -108,6 +148,47 @@ class Latency:
     runs: int
     threads: int
     batch: int
+    times_ms: tuple[float, ...] = field(default=(), repr=False)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as long one call takes as another, from rounds in which both were timed.
+
+    Attributes:
+        median: of the ratios, one a round.
+        low, high: their first and third quartile.
+        rounds: how many.
+    """
+
+    median: float
+    low: float
+    high: float
+    rounds: int
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What one layer holds and does for one image.
+
+    Attributes:
+        name: of the module that computes it.
+        kind: "conv", "depthwise", "conv_transpose" or "linear".
+        weight_shape: (c_out, c_in/groups, k_h, k_w), or (out, in).
+        parameters, nonzeros: entries of weight and bias, and those that are not zero.
+        macs, effective_macs: multiply-accumulates, and those whose weight is not zero.
+        output_elements: entries that it writes.
+    """
+
+    name: str
+    kind: str
+    weight_shape: tuple[int, ...]
+    parameters: int
+    nonzeros: int
+    macs: int
+    effective_macs: int
+    output_elements: int
 
 
 @dataclass(frozen=True)
@@ -117,9 +198,10 @@ class Cost:
     Attributes:
         parameters: entries of all parameters (weights, biases, batch norm's scale and shift).
         nonzeros: those that are not zero.
-        macs: multiply-accumulates of convolutions and linear layers, zeros included.
+        macs: multiply-accumulates of convolutions and linear layers, zeros and padding included.
         effective_macs: those whose weight is not zero.
-        activations: entries of each activation tensor that one image writes, layer by layer.
+        activations: entries that each convolution and linear layer writes, in order; what follows it up to the next one
+            (batch norm, activation, pooling, addition) is taken as done on the fly.
     """
 
     parameters: int
@@ -147,4 +229,4 @@ class Measurement:
     cost: Cost
     energy_uj: Mapping[str, float]
     latency: Latency | None = None
-    host: Mapping[str, Any] = _NOTHING
+    host: Mapping[str, Any] = field(default_factory=_nothing)

@@ -84,14 +84,18 @@ def compress(start: Compressed, recipe: Recipe, splits: Splits, progress: Progre
         LabkitError: a step cannot be carried out, or `progress` was cancelled.
     """
     compressed = start
-    call = MappingProxyType({"original_lr": lambda: float(zoo.card(recipe.network).config["lr"])})
-    for n, step in list(enumerate(recipe.steps))[first:]:
-        draws = generator(recipe.seed, step.method, str(n))
-        masks = Masks(compressed.masks) if compressed.masks else None
-        context = Context(draws, splits, step.layers, masks, progress, call=call)
-        value = find(step.method).run(compressed.model, step.config, context)
-        compressed = apply(compressed, value)
+    for n in range(first, len(recipe.steps)):
+        compressed = apply(compressed, choose(compressed, recipe, n, splits, progress))
     return compressed
+
+
+def choose(compressed: Compressed, recipe: Recipe, n: int, splits: Splits, progress: Progress = SILENT) -> Any:
+    """Return what the recipe's step `n` (from 0) chooses for the network that the steps before it made."""
+    step = recipe.steps[n]
+    call = MappingProxyType({"original_lr": lambda: float(zoo.card(recipe.network).config["lr"])})
+    masks = Masks(compressed.masks) if compressed.masks else None
+    context = Context(generator(recipe.seed, step.method, str(n)), splits, step.layers, masks, progress, call=call)
+    return find(step.method).run(compressed.model, step.config, context)
 
 
 def apply(compressed: Compressed, value: Any) -> Compressed:

@@ -88,6 +88,26 @@ class Workbench:
                 return flow.compress(kept, recipe, self.splits, progress, first=done)
         return flow.compress(self.dense, recipe, self.splits, progress)
 
+    def masks(self, recipe: Recipe) -> dict[str, np.ndarray]:
+        """Return, for each layer of the dense network, which weights the recipe's first step keeps.
+
+        Returns:
+            layer name → bool, of the shape of the dense layer's weight.
+        """
+        masks = flow.choose(self.dense, recipe, 0, self.splits)
+        whole = {name: np.ones(weight.shape, bool) for name, weight in self._weights.items()}
+        return whole | {name: masks.keep[f"{name}.weight"].numpy() for name in whole if f"{name}.weight" in masks.keep}
+
+    def remaining(self, compressed: Compressed, layer: str) -> np.ndarray:
+        """Return the weights that are left of a layer, flat float32: those inside its mask, or all of the smaller layer."""
+        weight = compressed.model.get_submodule(layer).weight.detach().numpy()
+        mask = compressed.masks.get(f"{layer}.weight")
+        return weight.reshape(-1) if mask is None else weight[mask.numpy()]
+
+    def seconds_an_epoch(self) -> float:
+        """Return about how long one epoch of training on the shipped images takes, judged by the network's own training."""
+        return self.card.seconds / self.card.epochs / self.card.train_images * len(self.splits.train)
+
     def keep(self, recipe: Recipe, compressed: Compressed) -> None:
         """Remember what a job made of a recipe, so that `compress` need not do it again."""
         self._kept[recipe.digest] = compressed

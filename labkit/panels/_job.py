@@ -16,13 +16,11 @@ class JobBar:
 
     Args:
         label: of the start button.
-        hint: what the job does and how long it takes, shown before it starts.
         start, cancel: called when a person presses the buttons.
     """
 
-    def __init__(self, label: str, hint: str, start: Callable[[], None], cancel: Callable[[], None]) -> None:
-        self._hint = hint
-        self.start = ipywidgets.Button(description=label, tooltip=hint)
+    def __init__(self, label: str, start: Callable[[], None], cancel: Callable[[], None]) -> None:
+        self.start = ipywidgets.Button(description=label, button_style="primary")
         self.cancel = ipywidgets.Button(description="Cancel", tooltip="Stop here and keep what was done so far")
         self.start.on_click(lambda _: start())
         self.cancel.on_click(lambda _: cancel())
@@ -30,14 +28,12 @@ class JobBar:
         self.widget = ipywidgets.VBox([ipywidgets.HBox([self.start, self.cancel]), self._text])
         self.widget.add_class("lk-job")
         self._drawn = 0.0
-        self.rest(hint)
+        self.rest("")
 
-    def rest(self, sentence: str = "") -> None:
-        """Show that nothing runs, with a sentence about the last job or the next."""
+    def rest(self, hint: str) -> None:
+        """Show that nothing runs; `hint` says what the job would do and how long it takes."""
         self.start.disabled, self.cancel.disabled = False, True
-        self._text.value = (
-            f'<div class="lk-progress" aria-hidden="true"><span style="width:0"></span></div><p>{html.escape(sentence or self._hint)}</p>'
-        )
+        self._text.value = f'<div class="lk-progress" aria-hidden="true"><span style="width:0"></span></div><p>{html.escape(hint)}</p>'
 
     def run(self) -> None:
         """Show that the job has begun."""

@@ -1,0 +1,208 @@
+"""The part of a lab about one compressed network that every such lab has.
+
+A picker of networks and of the layer in view, Reset, the score strip, the live measurements behind it, and the plane of
+everything that was measured. A lab's own panel adds its controls and its views.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import ipywidgets
+
+from labkit.core.progress import Progress
+from labkit.core.recipe import Recipe
+from labkit.core.records import Accuracy, Compressed, Cost
+from labkit.panels import _strip
+from labkit.panels._figures import AccuracyPlot, Figure
+from labkit.panels._panel import Panel, View
+from labkit.workbench import Timing, Workbench, workbench
+
+NETWORKS = ("vgg-small-bn", "resnet-small", "mobilenet-small", "lenet-5", "lenet-300-100")
+
+
+@dataclass(frozen=True)
+class NetworkState:
+    """What a person chooses in any lab about a network; a lab's own state adds its settings.
+
+    Attributes:
+        network: name in the zoo.
+        layer: the one that the views show.
+    """
+
+    network: str = NETWORKS[0]
+    layer: str = ""
+
+    def recipe(self, data: str) -> Recipe:
+        """Return the recipe that makes the network on show."""
+        raise TypeError(f"{type(self).__name__} must say which recipe it stands for")
+
+    def dot(self) -> tuple[float, str]:
+        """Return where the configuration stands in the plane of accuracies: x and the series it belongs to."""
+        raise TypeError(f"{type(self).__name__} must say where its dot stands")
+
+
+S = TypeVar("S", bound=NetworkState)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of the network on show; what is not yet measured is None.
+
+    Attributes:
+        compressed: the network.
+        size: bytes of its file.
+        cost: its parameters and MACs.
+        accuracy: so far.
+        timing: the last one, perhaps of an earlier configuration.
+        timing_is_current: whether it is of this one.
+    """
+
+    compressed: Compressed
+    size: int
+    cost: Cost
+    accuracy: Accuracy | None = None
+    timing: Timing | None = None
+    timing_is_current: bool = False
+
+
+class NetworkPanel(Panel[S], Generic[S]):
+    """Base of the panels about one compressed network.
+
+    Args:
+        state: the first one; its layer is filled in if empty.
+        question: what the lab answers.
+        figures: the lab's own Bokeh figures.
+        bench: gives the workbench of a network by name.
+        x: label of the plane's horizontal axis.
+    """
+
+    def __init__(
+        self, state: S, question: str, figures: tuple[Figure, ...], bench: Callable[[str], Workbench] = workbench, x: str = ""
+    ) -> None:
+        self._benches = bench
+        self.plane = AccuracyPlot(x)
+        super().__init__(on_network(state, state.network, layers_of(bench(state.network))), question, (*figures, self.plane))
+        self.measured: Measured | None = None
+        self._points: dict[str, tuple[str, float, float, str]] = {}
+        self.strip = _strip.Strip()
+        self.plane_view = View("Accuracy, measured so far", self.plane.widget)
+        self.network = ipywidgets.Dropdown(options=NETWORKS, value=state.network, description="network")
+        self.layer = ipywidgets.Dropdown(description="layer in view")
+        self.reset_button = ipywidgets.Button(description="Reset", tooltip="Back to the settings this lab began with")
+        self.network.observe(self.guard(lambda change: self.choose_network(change["new"])), names="value")
+        self.layer.observe(self.guard(lambda change: self.choose_layer(change["new"])), names="value")
+        self.reset_button.on_click(self.guard(lambda _: self.reset()))
+        self.top = ipywidgets.HBox([self.network, self.layer, self.reset_button])
+        self.top.add_class("lk-top")
+
+    @property
+    def bench(self) -> Workbench:
+        """The workbench of the present network."""
+        return self._benches(self.state.network)
+
+    def choose_network(self, network: str) -> None:
+        """Go to another network."""
+        if network != self.state.network:
+            self.move(on_network(self.state, network, layers_of(self._benches(network))))
+
+    def choose_layer(self, layer: str | None) -> None:
+        """Show another layer; what was measured of the network stays."""
+        if layer and layer != self.state.layer:
+            self.state = replace(self.state, layer=layer)
+            self._draw_choice()
+            self.draw_layer()
+
+    def enable(self, enabled: bool) -> None:
+        """Let people change what decides the network, or not while a job depends on it; a lab adds its own controls."""
+        self.network.disabled = self.reset_button.disabled = not enabled
+
+    def compress(self) -> Compressed:
+        """Make the network that the present state stands for."""
+        return self.bench.compress(self.state.recipe(self.bench.card.data))
+
+    def draw_layer(self) -> None:
+        """Show the chosen layer in the lab's own views."""
+        raise TypeError(f"{type(self).__name__} must say how it shows a layer")
+
+    def why_slow(self) -> str:
+        """Say in a few words why the network on show is not faster than the dense one."""
+        return "not faster than dense here"
+
+    def _draw(self) -> None:
+        bench, last = self.bench, self.measured
+        compressed = self.compress()
+        self.measured = Measured(compressed, 0, bench.dense_cost)
+        self.draw_layer()
+        timing = last.timing if last is not None and last.compressed.network == compressed.network else None
+        self.measured = Measured(compressed, len(bench.file(compressed)), bench.cost(compressed), timing=timing)
+        self._draw_strip()
+        self._draw_choice()
+        self._draw_past()
+
+    def _draw_choice(self) -> None:
+        names = layers_of(self.bench)
+        if self.layer.options != names:
+            self.layer.options = names
+        self.network.value, self.layer.value = self.state.network, self.state.layer
+
+    def _draw_strip(self) -> None:
+        bench, found = self.bench, self.measured
+        if found is None:
+            return
+        dense = len(bench.dense_file)
+        timing = found.timing
+        joules, dense_joules = bench.energy(found.cost, found.size), bench.energy(bench.dense_cost, dense)
+        times = (timing.latency, timing.ratio) if timing is not None else (None, None)
+        self.strip.show(
+            (
+                _strip.accuracy_cell(found.accuracy, bench.card.accuracy, len(bench.splits.test)),
+                _strip.bytes_cell(found.size, dense, "not smaller: below a third of zeros an index costs more than it saves"),
+                _strip.macs_cell(found.cost, bench.dense_cost),
+                _strip.latency_cell(*times, self.why_slow(), is_current=found.timing_is_current),
+                _strip.energy_cell(joules, sum(dense_joules.values())),
+            )
+        )
+
+    def _live(self, version: int, progress: Progress) -> None:
+        bench, state, found = self.bench, self.state, self.measured
+        if found is None:
+            return
+        for accuracy in bench.accuracy(found.compressed, progress):
+            if not self.if_current(version, lambda accuracy=accuracy: self._show_accuracy(state, accuracy)):  # type: ignore[misc]
+                return
+        timing = bench.latency(found.compressed, progress)
+        self.if_current(version, lambda: self._show_timing(timing))
+
+    def _show_accuracy(self, state: S, accuracy: Accuracy) -> None:
+        if self.measured is not None:
+            self.measured = replace(self.measured, accuracy=accuracy)
+        self._draw_strip()
+        x, series = state.dot()
+        self.plane.show_now(x, accuracy.share, accuracy.low, accuracy.high)
+        if accuracy.n == len(self.bench.splits.test):
+            self._points[state.recipe(self.bench.card.data).digest] = (state.network, x, accuracy.share, series)
+            self._draw_past()
+
+    def _show_timing(self, timing: Timing) -> None:
+        if self.measured is not None:
+            self.measured = replace(self.measured, timing=timing, timing_is_current=True)
+        self._draw_strip()
+
+    def _draw_past(self) -> None:
+        points = [(x, y, series) for network, x, y, series in self._points.values() if network == self.state.network]
+        self.plane.show_past(points, self.bench.card.accuracy)
+        series = sorted({series for _, _, series in points})
+        said = f"Measured so far: {', '.join(series)}." if series else "Every setting that settles leaves a dot here."
+        self.plane_view.say(f"{said} Dashed: the dense network. Ring: the present setting with its 95 % interval.")
+
+
+def layers_of(bench: Workbench) -> tuple[str, ...]:
+    """Return the names of a network's convolutions and linear layers, in order."""
+    return tuple(layer.name for layer in bench.layers)
+
+
+def on_network(state: S, network: str, layers: tuple[str, ...]) -> S:
+    """Return the state on a network; the layer stays if that network has it, else one in the middle is chosen."""
+    layer = state.layer if state.layer in layers and state.network == network else layers[len(layers) // 2]
+    return replace(state, network=network, layer=layer)

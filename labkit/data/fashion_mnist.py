@@ -8,6 +8,8 @@ Source  Xiao, Rasul, Vollgraf 2017, arXiv:1708.07747; MIT licence, notice in she
 """
 
 import os
+import struct
+import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,13 +30,16 @@ FILES = {
 }
 SHEETS = Path(__file__).parent / "sheets"
 SHEET_COLUMNS, SHEET_IMAGES = 100, 5_000
+COUNTS = {"train": SHIPPED, "test": 10_000}  # images on the sheets
+CHECKSUMS = {"train": 0xDB431013, "test": 0xD12E98E2}  # of them, see `checksum`
 
-SYSTEM_FOLDERS = (Path("/usr/share/datasets/fashion-mnist"), Path("/usr/share/dataset-fashion-mnist"))
+SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
 
 
 def user_folder() -> Path:
     """Return where `labkit data fetch` puts the set: a torchvision root's raw folder in the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    cache = Path(named if os.path.isabs(named) else os.path.expanduser("~/.cache"))
     return cache / "labkit" / "data" / "FashionMNIST" / "raw"
 
 
@@ -46,14 +51,14 @@ def find_full() -> Path | None:
     """
     named = os.environ.get("LABKIT_DATA")
     if named:
-        for folder in (Path(named), Path(named) / "FashionMNIST" / "raw"):
+        root = Path(os.path.expanduser(named))
+        for folder in (root, root / "FashionMNIST" / "raw"):
             if _has_set(folder):
                 return folder
         raise DataError(f"LABKIT_DATA is {named!r}, but neither it nor FashionMNIST/raw below it holds the four IDX files of Fashion-MNIST")
-    return next((folder for folder in (user_folder(), *SYSTEM_FOLDERS) if _has_set(folder)), None)
+    return next((folder for folder in (user_folder(), SYSTEM_FOLDER) if _has_set(folder)), None)
 
 
-@lru_cache(maxsize=2)
 def load(full: bool = False) -> Splits:
     """Load the set.
 
@@ -63,22 +68,52 @@ def load(full: bool = False) -> Splits:
     Raises:
         DataError: a file is missing or damaged.
     """
-    pixels, labels = read_sheets("train", SHIPPED)
-    test = _images(*read_sheets("test", 10_000))
-    cut = SHIPPED - HELD_OUT
-    held_out = _images(pixels[cut:], labels[cut:])
-    if not full:
-        return Splits(
-            "fashion-mnist", CLASSES, _images(pixels[:cut], labels[:cut]), held_out, test, "shipped with labkit: 16,000 to train on"
-        )
-    folder = find_full()
-    if folder is None:
+    folder = find_full() if full else None
+    if full and folder is None:
         raise DataError(
             "the full Fashion-MNIST was not found: run `labkit data fetch fashion-mnist`, or set LABKIT_DATA to a folder with its IDX files"
         )
+    return _load(folder)
+
+
+@lru_cache(maxsize=2)
+def _load(folder: Path | None) -> Splits:
+    pixels, labels = _shipped("train")
+    test = _images(*_shipped("test"))
+    cut = SHIPPED - HELD_OUT
+    held_out = _images(pixels[cut:], labels[cut:])
+    if folder is None:
+        origin, keep = "shipped with labkit: 16,000 to train on", np.arange(cut)
+    else:
+        pixels, labels = read_full(folder)
+        origin, keep = f"{folder}: 56,000 to train on", np.r_[0:cut, SHIPPED : len(labels)]
+    return Splits("fashion-mnist", CLASSES, _images(pixels[keep], labels[keep]), held_out, test, origin)
+
+
+def _shipped(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read a split of the package's own sheets, and make sure that they are undamaged."""
+    pixels, labels = read_sheets(split, COUNTS[split])
+    if checksum(pixels, labels) != CHECKSUMS[split]:
+        raise DataError(f"the sheets of {split} in {SHEETS} are damaged: install labkit again")
+    return pixels, labels
+
+
+def checksum(pixels: np.ndarray, labels: np.ndarray) -> int:
+    """Return the CRC-32 of the pixels followed by the labels."""
+    return zlib.crc32(np.ascontiguousarray(labels).data, zlib.crc32(np.ascontiguousarray(pixels).data))
+
+
+def read_full(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read the 60,000 training images from IDX files: pixels uint8 (n, 28, 28), labels uint8 (n,).
+
+    Raises:
+        DataError: they do not begin with the 20,000 that are shipped. MNIST's own files have the same names and shapes, and
+            held-out images are told apart by their place.
+    """
     pixels, labels = read_split(folder, "train")
-    keep = np.r_[0:cut, SHIPPED : len(labels)]
-    return Splits("fashion-mnist", CLASSES, _images(pixels[keep], labels[keep]), held_out, test, f"{folder}: 56,000 to train on")
+    if checksum(pixels[:SHIPPED], labels[:SHIPPED]) != CHECKSUMS["train"]:
+        raise DataError(f"{folder} must hold Fashion-MNIST in its published order, got another set: fetch it, or set LABKIT_DATA right")
+    return pixels, labels
 
 
 def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -91,15 +126,22 @@ def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_sheets(split: str, count: int, folder: Path = SHEETS) -> tuple[np.ndarray, np.ndarray]:
-    """Read the shipped sheets of a split: pixels uint8 (count, 28, 28), labels uint8 (count,)."""
-    sheets = [_read_png(folder / f"{split}-{first // SHEET_IMAGES}.png") for first in range(0, count, SHEET_IMAGES)]
-    pixels = np.concatenate([unstack(sheet) for sheet in sheets])
-    labels = _read_png(folder / f"{split}-labels.png").reshape(-1)
-    if len(pixels) != count or len(labels) != count or labels.max() >= len(CLASSES):
-        raise DataError(
-            f"the sheets in {folder} must hold {count} images and labels of {split}, got {len(pixels)} and {len(labels)}: install labkit again"
-        )
-    return pixels, labels
+    """Read the sheets of a split in `folder`: pixels uint8 (count, 28, 28), labels uint8 (count,); count is a multiple of 100.
+
+    Raises:
+        DataError: a sheet is missing or damaged, or is not of the size that `count` images need.
+    """
+    firsts = range(0, count, SHEET_IMAGES)
+    sheets = [_read_png(folder / f"{split}-{first // SHEET_IMAGES}.png", sheet_shape(min(SHEET_IMAGES, count - first))) for first in firsts]
+    labels = _read_png(folder / f"{split}-labels.png", (count // SHEET_COLUMNS, SHEET_COLUMNS)).reshape(-1)
+    if labels.max() >= len(CLASSES):
+        raise DataError(f"{folder / f'{split}-labels.png'} must hold labels below {len(CLASSES)}, got {labels.max()}: install labkit again")
+    return np.concatenate([unstack(sheet) for sheet in sheets]), labels
+
+
+def sheet_shape(images: int) -> tuple[int, int]:
+    """Return height and width, in pixels, of a sheet of so many images."""
+    return images // SHEET_COLUMNS * SIDE, SHEET_COLUMNS * SIDE
 
 
 def stack(pixels: np.ndarray) -> np.ndarray:
@@ -110,15 +152,13 @@ def stack(pixels: np.ndarray) -> np.ndarray:
 
 def unstack(sheet: np.ndarray) -> np.ndarray:
     """Cut a sheet (rows·28, columns·28) into images (n, 28, 28): the inverse of `stack`."""
-    if sheet.ndim != 2 or sheet.shape[1] != SHEET_COLUMNS * SIDE or sheet.shape[0] % SIDE:
-        raise DataError(f"a sheet must be a grey picture {SHEET_COLUMNS * SIDE} pixels wide, got shape {sheet.shape}: install labkit again")
     return sheet.reshape(-1, SIDE, SHEET_COLUMNS, SIDE).swapaxes(1, 2).reshape(-1, SIDE, SIDE)
 
 
 def write_sheets(folder: Path, out: Path) -> None:
     """Write the shipped sheets from the IDX files in `folder`: how the package's own copy was made."""
     out.mkdir(parents=True, exist_ok=True)
-    for split, count in (("train", SHIPPED), ("test", 10_000)):
+    for split, count in COUNTS.items():
         pixels, labels = read_split(folder, split)
         for first in range(0, count, SHEET_IMAGES):
             Image.fromarray(stack(pixels[first : first + SHEET_IMAGES])).save(out / f"{split}-{first // SHEET_IMAGES}.png", optimize=True)
@@ -130,18 +170,22 @@ def _images(pixels: np.ndarray, labels: np.ndarray) -> Images:
 
 
 def _has_set(folder: Path) -> bool:
-    return all(_file(folder, name).exists() for images, labels, _ in FILES.values() for name in (images, labels))
+    return all(os.path.isfile(_file(folder, name)) for images, labels, _ in FILES.values() for name in (images, labels))
 
 
 def _file(folder: Path, name: str) -> Path:
     """Return the file called `name`, gzipped if only that is there."""
     plain, packed = folder / name, folder / f"{name}.gz"
-    return packed if packed.exists() and not plain.exists() else plain
+    return packed if os.path.isfile(packed) and not os.path.isfile(plain) else plain
 
 
-def _read_png(path: Path) -> np.ndarray:
+def _read_png(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """Read a grey picture of 8 bits and of that height and width, which are looked at before it is decoded."""
     try:
         with Image.open(path, formats=("PNG",)) as picture:
+            if picture.mode != "L" or picture.size != shape[::-1]:
+                got = f"{picture.height} × {picture.width} in mode {picture.mode}"
+                raise DataError(f"{path} must be a grey picture of {shape[0]} × {shape[1]} pixels, got {got}: install labkit again")
             return np.asarray(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError) as error:
         raise DataError(f"{path} is missing or damaged ({error}): install labkit again") from error

@@ -4,7 +4,7 @@ Each is frozen. A method returns one of them; `labkit.flow` applies it to a copy
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def _nothing() -> Any:
+    """Return the empty mapping; Python 3.11 takes it for a mutable default, so that it must come from a factory."""
+    return _NOTHING
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Masks:
     """
 
     keep: Mapping[str, "Tensor"]
-    channels: Mapping[str, "Tensor"] = _NOTHING
+    channels: Mapping[str, "Tensor"] = field(default_factory=_nothing)
     notes: tuple[str, ...] = ()
 
     @property
@@ -65,9 +70,9 @@ class Compressed:
 
     model: "nn.Module"
     network: str
-    masks: Mapping[str, "Tensor"] = _NOTHING
-    values: Mapping[str, Any] = _NOTHING
-    activations: Mapping[str, tuple[float, int]] = _NOTHING
+    masks: Mapping[str, "Tensor"] = field(default_factory=_nothing)
+    values: Mapping[str, Any] = field(default_factory=_nothing)
+    activations: Mapping[str, tuple[float, int]] = field(default_factory=_nothing)
     report: tuple[str, ...] = ()
 
 
@@ -147,4 +152,4 @@ class Measurement:
     cost: Cost
     energy_uj: Mapping[str, float]
     latency: Latency | None = None
-    host: Mapping[str, Any] = _NOTHING
+    host: Mapping[str, Any] = field(default_factory=_nothing)

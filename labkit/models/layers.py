@@ -1,26 +1,26 @@
-"""What in a model can be compressed: its convolutions and linear layers, by name."""
+"""What in a network can be compressed: the weights of its convolutions and linear layers."""
 
-from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from torch import nn
 
-from labkit.core.errors import ConfigError
+from labkit.core.errors import unknown_name
+
+Layer = nn.Conv2d | nn.Linear
 
 
-def weight_layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
-    """Return the layers whose weight can be pruned or quantized, name → module, in the order in which they are defined."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
+def compressible(model: nn.Module, pattern: str = "*") -> dict[str, Layer]:
+    """Return the convolutions and linear layers of `model` by name, in the order of its modules.
 
-
-def matching(names: Iterable[str], glob: str) -> list[str]:
-    """Return the names that match a shell pattern (`*`, `?`, `[…]`), in their order.
+    Args:
+        model: any torch module.
+        pattern: glob over the names ("*", "features.*", "classifier").
 
     Raises:
-        ConfigError: none does; the message lists the names.
+        UnknownNameError: the pattern matches no layer; the message lists the names.
     """
-    known = list(names)
-    found = [name for name in known if fnmatchcase(name, glob)]
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
+    found = {name: module for name, module in layers.items() if fnmatchcase(name, pattern)}
     if not found:
-        raise ConfigError(f"layers must match a layer of the network, got {glob!r}: its layers are {', '.join(known) or 'none'}")
+        raise unknown_name("layer", pattern, layers)
     return found

@@ -1,0 +1,96 @@
+"""What the server answers besides Voilà's own: the labs by name, the pulse of a kernel, files that browsers keep for good."""
+
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.utils import ensure_async
+from jupyter_server.base.handlers import APIHandler, FileFindHandler, JupyterHandler
+from jupyter_server.utils import url_path_join
+from tornado import web
+from voila.static_file_handler import MultiStaticFileHandler
+from voila.tornado.handler import TornadoVoilaHandler
+
+from labkit.core.errors import UnknownNameError
+from labkit.serve._folder import find_lab, lab_names
+
+_FOR_GOOD = "public, max-age=31536000, immutable"
+
+
+class HomeHandler(JupyterHandler):
+    """`/` leads to the lab that the server was started for."""
+
+    def initialize(self, lab: str) -> None:
+        self.lab = lab
+
+    @web.authenticated
+    def get(self) -> None:
+        self.redirect(url_path_join(self.base_url, "labs", self.lab))
+
+
+class LabHandler(TornadoVoilaHandler):
+    """`/labs/NN_name` is the page of a lab, `/labs/NN` leads there; anything else is a 404 with our own page."""
+
+    def initialize(self, folder: Path, **kwargs: Any) -> None:
+        super().initialize(**kwargs)
+        self.folder = folder
+
+    @web.authenticated
+    async def get(self, path: str = "") -> None:
+        try:
+            lab = find_lab(path, lab_names(self.folder))
+        except UnknownNameError as error:
+            raise web.HTTPError(404, str(error)) from error
+        if lab != path:
+            self.redirect(url_path_join(self.base_url, "labs", lab))
+            return
+        _ = self.xsrf_token  # sets the cookie without which a closing page may not end its kernel
+        await super().get(path=f"{lab}.ipynb")
+
+
+class MissingHandler(JupyterHandler):
+    """Every address that nothing else answers."""
+
+    async def prepare(self) -> None:
+        await super().prepare()
+        raise web.HTTPError(404)
+
+
+class PulseHandler(APIHandler):
+    """Tells a page whether its kernel still runs: 204 if so, 410 if it is gone for good."""
+
+    @web.authenticated
+    async def get(self, kernel_id: str) -> None:
+        alive = await ensure_async(self.kernel_manager.alive(kernel_id))
+        self.set_status(204 if alive else 410)
+        self.set_header("Cache-Control", "no-store")
+        self.finish()
+
+
+class PageFileHandler(web.StaticFileHandler):
+    """Our own files, from a fixed list; their URL carries a fingerprint, so browsers keep them."""
+
+    def initialize(self, files: dict[str, Path]) -> None:
+        super().initialize(path="/")
+        self.files = files
+
+    def parse_url_path(self, url_path: str) -> str:
+        if url_path not in self.files:
+            raise web.HTTPError(404)
+        return str(self.files[url_path])
+
+    def set_extra_headers(self, path: str) -> None:
+        self.set_header("Cache-Control", _FOR_GOOD)
+
+
+class KeptStaticHandler(MultiStaticFileHandler):
+    """Voilà's own front end, under a URL with a fingerprint."""
+
+    def set_extra_headers(self, path: str) -> None:
+        self.set_header("Cache-Control", _FOR_GOOD)
+
+
+class KeptExtensionHandler(FileFindHandler):
+    """The front end's extensions, under a URL with a fingerprint."""
+
+    def set_extra_headers(self, path: str) -> None:
+        self.set_header("Cache-Control", _FOR_GOOD)

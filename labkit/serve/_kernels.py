@@ -1,0 +1,40 @@
+"""The kernels behind the pages: whose Python they run, how long they live, how a page learns that its own has stopped."""
+
+from datetime import timedelta
+from typing import Any
+
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_core.utils import ensure_async
+from jupyter_server._tz import utcnow
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from traitlets import Integer, List, Unicode
+
+
+class OwnKernelSpecManager(KernelSpecManager):
+    """Knows one kernel only, the Python that runs this server: a kernel of the same name elsewhere may lack labkit."""
+
+    kernel_dirs = List(Unicode(), [])
+
+
+class LabKernelManager(AsyncMappingKernelManager):
+    """Ends a kernel soon after its page has gone, and later where a page is open but nobody touches it."""
+
+    cull_alone_timeout = Integer(300, config=True, help="seconds that an idle kernel without a page is kept")
+
+    async def alive(self, kernel_id: str) -> bool:
+        """Whether the kernel exists and its process runs."""
+        return kernel_id in self and bool(await ensure_async(self.is_alive(kernel_id)))
+
+    async def cull_kernel_if_idle(self, kernel_id: str) -> None:
+        """End the kernel if its process is gone, or if it has been idle for longer than its kind may."""
+        if kernel_id not in self:
+            return
+        kernel: Any = self._kernels[kernel_id]
+        if not await self.alive(kernel_id):
+            await ensure_async(self.shutdown_kernel(kernel_id, now=True))
+            return
+        allowed = self.cull_idle_timeout if self._kernel_connections.get(kernel_id, 0) else self.cull_alone_timeout
+        idle = utcnow() - kernel.last_activity
+        if kernel.execution_state != "busy" and idle > timedelta(seconds=allowed):
+            self.log.info("ending kernel %s, idle for %d s", kernel_id, idle.seconds)
+            await ensure_async(self.shutdown_kernel(kernel_id))

@@ -1,0 +1,145 @@
+// The page around a lab: theme before the first paint, the loading state, and a banner when the kernel has stopped.
+window.labkitPage = (() => {
+  "use strict";
+  const THEME_KEY = "labkit.theme.1"; // "light", "dark", or absent: as the system
+  const PULSE_MS = 5000;
+  const SILENCE_MS = 120000; // without any sign of progress while the cells run
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  let progressAt = performance.now();
+  let kernelLost = false;
+
+  function chosenTheme() {
+    try {
+      const kept = localStorage.getItem(THEME_KEY);
+      return kept === "light" || kept === "dark" ? kept : null;
+    } catch {
+      return null; // storage is off
+    }
+  }
+
+  function theme() {
+    return chosenTheme() ?? (dark.matches ? "dark" : "light");
+  }
+
+  // Widgets, JupyterLab's own styles and our canvases read the theme from the body.
+  function paint() {
+    const now = theme();
+    document.documentElement.dataset.lkTheme = now;
+    if (!document.body) return;
+    document.body.dataset.jpThemeLight = String(now === "light");
+    document.body.dataset.jpThemeName = now === "light" ? "JupyterLab Light" : "JupyterLab Dark";
+    document.body.classList.toggle("theme-dark", now === "dark");
+    document.body.classList.toggle("theme-light", now === "light");
+    const button = document.querySelector(".lk-theme");
+    if (button) button.textContent = now === "light" ? "Dark" : "Light";
+  }
+
+  function offerThemes() {
+    const button = document.querySelector(".lk-theme");
+    if (!button) return;
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const next = theme() === "light" ? "dark" : "light";
+      try {
+        if (next === (dark.matches ? "dark" : "light")) localStorage.removeItem(THEME_KEY);
+        else localStorage.setItem(THEME_KEY, next);
+      } catch {
+        return;
+      }
+      paint();
+    });
+    paint();
+  }
+
+  function say(text) {
+    const line = document.querySelector(".lk-loading-text");
+    if (line && line.textContent !== text) line.textContent = text;
+  }
+
+  function progress(index, count) {
+    progressAt = performance.now();
+    if (count) say("Preparing the network and the data …");
+  }
+
+  // Called by the server every ten seconds while a cell runs.
+  function stillWorking() {
+    if (performance.now() - progressAt > SILENCE_MS) fail();
+    else say("Still working: the first visit after a start takes longest …");
+  }
+
+  function fail() {
+    const box = document.getElementById("lk-loading");
+    if (!box || box.classList.contains("is-failed")) return;
+    box.classList.add("is-failed");
+    box.replaceChildren(sentence("The lab did not start. ", "Load again"));
+  }
+
+  // The cells have run; the front end now builds the widgets. The skeleton goes when the first one is there.
+  function cellsDone() {
+    say("Building the page …");
+    const cells = document.getElementById("rendered_cells");
+    const waiting = cells.querySelector('script[type^="application/vnd.voila"]');
+    const settle = () => {
+      const box = document.getElementById("lk-loading");
+      if (box && !box.classList.contains("is-failed")) box.remove();
+      document.body.classList.add("is-ready");
+    };
+    if (!waiting) return settle();
+    const seen = new MutationObserver(() => {
+      if (!cells.querySelector(".jupyter-widgets, .jp-OutputArea-output")) return;
+      seen.disconnect();
+      settle();
+    });
+    seen.observe(cells, { childList: true, subtree: true });
+    setTimeout(() => { if (!document.body.classList.contains("is-ready")) fail(); }, 60000);
+  }
+
+  function sentence(text, action) {
+    const line = document.createElement("p");
+    line.textContent = text;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "lk-button";
+    button.textContent = action;
+    button.addEventListener("click", () => location.reload());
+    line.append(button);
+    return line;
+  }
+
+  function banner(text) {
+    const box = document.querySelector(".lk-banner");
+    if (!box) return;
+    const shown = box.firstChild ? box.firstChild.firstChild.data : "";
+    if (shown === text) return;
+    box.replaceChildren(...(text ? [sentence(text, "Reload")] : []));
+    box.hidden = !text;
+    document.body.classList.toggle("is-stopped", Boolean(text));
+  }
+
+  function kernelId() {
+    const config = document.getElementById("jupyter-config-data");
+    return config ? JSON.parse(config.textContent).kernelId : null;
+  }
+
+  async function pulse() {
+    const id = kernelId();
+    if (!id || kernelLost || document.hidden) return;
+    const base = document.body.dataset.baseUrl.replace(/voila\/$/, "");
+    try {
+      const answer = await fetch(`${base}pulse/${id}`, { cache: "no-store" });
+      kernelLost = answer.status === 410;
+      banner(kernelLost ? "The lab’s kernel stopped: what you see no longer answers. " : "");
+      if (kernelLost) fail();
+    } catch {
+      banner("The server does not answer: it was stopped, or the connection is down. ");
+    }
+  }
+
+  paint();
+  dark.addEventListener("change", paint);
+  document.addEventListener("DOMContentLoaded", offerThemes);
+  document.addEventListener("visibilitychange", pulse);
+  window.addEventListener("pageshow", pulse);
+  setInterval(pulse, PULSE_MS);
+  return { paint, progress, stillWorking, cellsDone };
+})();

@@ -5,13 +5,13 @@
 copy, so that the caller's model never changes.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import torch
 
 from labkit import data as sets
@@ -26,6 +26,7 @@ from labkit.core.seeds import generator
 from labkit.data.images import Images, Splits
 from labkit.measure import accuracy, cost, energy, host
 from labkit.models import packed, zoo
+from labkit.models.fold import fold_batch_norm
 from labkit.pruning.apply import apply_masks
 
 
@@ -117,7 +118,7 @@ def measure(compressed: Compressed, file: bytes, images: Images, progress: Progr
 
 def predictor(compressed: Compressed) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the network as a function of images (n, c, h, w) → logits (n, classes), batch norm folded."""
-    model = models.fold_batch_norm(compressed.model)
+    model = fold_batch_norm(compressed.model)
 
     @torch.inference_mode()
     def predict(x: torch.Tensor) -> torch.Tensor:
@@ -127,9 +128,9 @@ def predictor(compressed: Compressed) -> Callable[[torch.Tensor], torch.Tensor]:
     return predict
 
 
-def example(images: Images) -> np.ndarray:
+def example(images: Images) -> torch.Tensor:
     """Return one normalised image, float32 (1, c, h, w): what shapes are traced with."""
-    return images[:1].tensor().numpy()
+    return images[:1].tensor()
 
 
 def load_file(path: Path) -> Compressed:
@@ -145,7 +146,7 @@ def load_file(path: Path) -> Compressed:
 
 
 def _apply_weights(compressed: Compressed, weights: Weights) -> Compressed:
-    model = models.copy_of(compressed.model)
+    model = copy.deepcopy(compressed.model)
     model.load_state_dict(dict(weights.state), strict=True)
     return replace(compressed, model=model.eval(), report=(*compressed.report, *weights.notes))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
+from torch import Tensor
 
 from labkit import flow, models, runtime
 from labkit.core.progress import SILENT, Progress
@@ -18,8 +19,10 @@ from labkit.data.images import Splits
 from labkit.measure import accuracy, energy, latency
 from labkit.measure import cost as costs
 from labkit.models import packed, zoo
+from labkit.models.layers import compressible
 
 LATENCY_BATCH = 64
+BYTES_A_PARAMETER = 4
 KEPT_RESULTS = 16  # of jobs; each holds one network of at most 2 MB
 
 
@@ -74,7 +77,7 @@ class Workbench:
 
     @cached_property
     def _weights(self) -> dict[str, np.ndarray]:
-        return {name: module.weight.detach().numpy() for name, module in models.weight_layers(self.dense.model).items()}
+        return {name: module.weight.detach().numpy() for name, module in compressible(self.dense.model).items()}
 
     def compress(self, recipe: Recipe, progress: Progress = SILENT) -> Compressed:
         """Carry out a recipe, starting from the longest beginning of it that was kept.
@@ -127,24 +130,29 @@ class Workbench:
         return costs.cost(compressed.model, flow.example(self.splits.test))
 
     def energy(self, price: Cost, size: int) -> dict[str, float]:
-        """Return the modelled energy of one inference in microjoules, by part."""
-        return dict(energy.energy(price, size, energy.EnergyConfig()))
+        """Return the modelled energy of one inference in microjoules, by part.
+
+        Zeros are skipped where the file leaves them out, which is where it is smaller than the same network with every zero written.
+        """
+        skips_zeros = size < BYTES_A_PARAMETER * price.parameters
+        return energy.energy(price, size, energy.EnergyConfig(), skips_zeros=skips_zeros)
 
     def accuracy(self, compressed: Compressed, progress: Progress) -> Iterator[Accuracy]:
         """Yield the accuracy on more and more of the test images, the last time on all of them."""
         yield from accuracy.stream(flow.predictor(compressed), self.splits.test, order=self._order, progress=progress)
 
     @cached_property
-    def _order(self) -> "accuracy.LongTensor":
+    def _order(self) -> Tensor:
         return accuracy.stratified_order(self.splits.test.labels)
 
     def latency(self, compressed: Compressed, progress: Progress) -> Timing:
         """Time a network against the dense one, one thread, interleaved, on a batch of test images."""
         images = self.splits.test[:LATENCY_BATCH].tensor()
         program, dense, x = runtime.compile(compressed, flow.example(self.splits.test)), flow.predictor(self.dense), images.numpy()
-        times = latency.compare({"it": lambda: program(x), "dense": lambda: dense(images)}, batch=LATENCY_BATCH, progress=progress)
+        calls = {"it": lambda: program(x), "dense": lambda: dense(images)}
+        times = latency.compare(calls, rounds=40, budget_s=2.0, batch=LATENCY_BATCH, progress=progress)
         ratio = latency.ratio(times["dense"], times["it"])
-        return Timing(times["it"].latency, times["dense"].latency, ratio.median, ratio.low, ratio.high)
+        return Timing(times["it"], times["dense"], ratio.median, ratio.low, ratio.high)
 
 
 def _beginning(recipe: Recipe, steps: int) -> Recipe:

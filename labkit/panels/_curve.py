@@ -24,12 +24,13 @@ class CurvePlot(Figure):
     def show(self, points: Sequence[tuple[float, float]], total: float) -> None:
         """Draw (x, y) points; x runs to `total`, y from 0 to the largest."""
         thinned = points[:: max(1, len(points) // MOST_POINTS)]
-        self.source.data = {"x": [x for x, _ in thinned], "y": [y for _, y in thinned]}
-        if points and self.plot.x_range.end != total:
-            self.plot.x_range.end = total
         top = max((y for _, y in points), default=1.0)
-        if not 0.5 < top / self.plot.y_range.end <= 1.0:
-            self.plot.y_range.end = top * 1.1
+        with self.widget.together():
+            self.source.data = {"x": [x for x, _ in thinned], "y": [y for _, y in thinned]}
+            if points and self.plot.x_range.end != total:
+                self.plot.x_range.end = total
+            if not 0.5 < top / self.plot.y_range.end <= 1.0:
+                self.plot.y_range.end = top * 1.1
 
     def colour(self, palette: Palette) -> None:
         self._line.glyph.line_color = palette.accent

@@ -1,11 +1,15 @@
-"""The Bokeh figures that labs share: fixed ranges and heights, one `source.data` assignment a draw, colours for both themes."""
+"""The Bokeh figures that labs share: fixed ranges and heights, one message bundle a draw, colours for both themes."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from bokeh.models import ColumnDataSource, FixedTicker, NumeralTickFormatter, Range1d, Span, TapTool, Whisker
 from bokeh.plotting import figure
+from bokeh.protocol import Protocol
 from jupyter_bokeh.widgets import BokehModel
 
 MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex")
@@ -25,6 +29,47 @@ class Palette:
 
 LIGHT = Palette("#3d4654", "#e3e7ed", "#aab4c2", "#0072b2", "#d55e00", ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"))
 DARK = Palette("#c3cad5", "#2c3440", "#66717f", "#56b4e9", "#f0833a", ("#56b4e9", "#f0833a", "#2bc59b", "#e39cc4", "#8fd0f5", "#f2b632"))
+
+
+class LiveModel(BokehModel):  # type: ignore[misc]
+    """A BokehModel that sends all changes of one draw together, and can be brought up to date when a page has opened.
+
+    jupyter_bokeh sends at least three messages for each change, and takes the picture that a new page gets when it is
+    made, so that what changed before the page was there is lost.
+    """
+
+    _events: list[Any] | None = None
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Collect the changes made inside and send them as one patch."""
+        self._events = events = []
+        try:
+            yield
+        finally:
+            self._events = None
+            if events:
+                self._send_patch(events)
+
+    def refresh(self) -> None:
+        """Send the whole figure as it is now."""
+        self.update_from_model(self._model)
+
+    def _document_patched(self, event: Any) -> None:
+        if event.setter is self:
+            return
+        if self._events is not None:
+            self._events.append(event)
+        else:
+            self._send_patch([event])
+
+    def _send_patch(self, events: list[Any]) -> None:
+        message = Protocol().create("PATCH-DOC", events)
+        for payload in (message.header_json, message.metadata_json, message.content_json):
+            self.send({"msg": "patch", "payload": payload})
+        for buffer in message.buffers:
+            self.send({"msg": "patch", "payload": json.dumps(buffer.ref)})
+            self.send({"msg": "patch"}, [buffer.to_bytes()])
 
 
 class Figure:
@@ -51,11 +96,15 @@ class Figure:
             outline_line_color=None,
             min_border_right=12,
         )
-        self.widget = BokehModel(self.plot)
+        self.widget = LiveModel(self.plot)
         self.widget.layout.width = "100%"
 
     def paint(self, palette: Palette) -> None:
         """Give axes and grid the colours of a theme."""
+        with self.widget.together():
+            self._paint(palette)
+
+    def _paint(self, palette: Palette) -> None:
         for axis in self.plot.axis:
             axis.axis_label_text_color = axis.major_label_text_color = palette.text
             axis.axis_line_color = axis.major_tick_line_color = palette.faint
@@ -78,7 +127,7 @@ class Histogram(Figure):
 
     def __init__(self) -> None:
         super().__init__("weight", "weights in a bin", Range1d(-1, 1), Range1d(0, 1))
-        nothing = np.zeros(self.BINS, np.float32)
+        nothing = [0.0] * self.BINS  # lists: a few numbers cost less as text than as buffers with messages of their own
         self.source = ColumnDataSource({"left": nothing, "right": nothing, "before": nothing, "after": nothing})
         self._after = self.plot.quad(
             left="left", right="right", bottom=0, top="after", source=self.source, line_color=None, legend_label="after"
@@ -93,14 +142,17 @@ class Histogram(Figure):
     def show(self, before: np.ndarray, after: np.ndarray) -> None:
         """Draw the weights before, and those that are kept, after; both flat float arrays."""
         top = float(np.abs(before).max()) or 1.0
-        edges = np.linspace(-top, top, self.BINS + 1, dtype=np.float32)
-        counts = np.histogram(before, edges)[0].astype(np.float32)
-        if self._weight is not before:
+        edges = np.linspace(-top, top, self.BINS + 1)
+        kept = np.histogram(np.clip(after, -top, top), edges)[0].tolist()
+        with self.widget.together():
+            if self._weight is before:
+                self.source.data["after"] = kept
+                return
+            counts = np.histogram(before, edges)[0].tolist()
             self.plot.x_range.start, self.plot.x_range.end = -top * 1.02, top * 1.02
-            self.plot.y_range.end = float(counts.max()) * 1.08
+            self.plot.y_range.end = max(counts) * 1.08
+            self.source.data = {"left": edges[:-1].tolist(), "right": edges[1:].tolist(), "before": counts, "after": kept}
             self._weight = before
-        kept = np.histogram(np.clip(after, -top, top), edges)[0].astype(np.float32)
-        self.source.data = {"left": edges[:-1], "right": edges[1:], "before": counts, "after": kept}
 
     def colour(self, palette: Palette) -> None:
         self._after.glyph.fill_color = palette.accent
@@ -133,10 +185,11 @@ class LayerBars(Figure):
     def show(self, kept: dict[str, float], chosen: str) -> None:
         """Draw the share kept of each layer, by name."""
         layers = list(kept)
-        if list(self.plot.y_range.factors) != layers[::-1]:
-            self.plot.y_range.factors = layers[::-1]
-        marks = np.array([9.0 if layer == chosen else 0.0 for layer in layers], np.float32)
-        self.source.data = {"layer": layers, "kept": np.array(list(kept.values()), np.float32), "chosen": marks}
+        with self.widget.together():
+            if list(self.plot.y_range.factors) != layers[::-1]:
+                self.plot.y_range.factors = layers[::-1]
+            marks = [9.0 if layer == chosen else 0.0 for layer in layers]
+            self.source.data = {"layer": layers, "kept": list(kept.values()), "chosen": marks}
 
     def colour(self, palette: Palette) -> None:
         self._all.glyph.fill_color = palette.grid
@@ -172,16 +225,13 @@ class AccuracyPlot(Figure):
 
     def show_past(self, points: Sequence[tuple[float, float, str]], dense: float) -> None:
         """Draw what was measured: (x, y, series), one marker and colour for each series."""
-        self._dense.location = dense
         self._series = [series for _, _, series in points]
         names = sorted(set(self._series))
         markers = [MARKERS[names.index(series) % len(MARKERS)] for series in self._series]
-        self.past.data = {
-            "x": [x for x, _, _ in points],
-            "y": [y for _, y, _ in points],
-            "marker": markers,
-            "series": self._colours(names),
-        }
+        with self.widget.together():
+            self._dense.location = dense
+            x, y = [x for x, _, _ in points], [y for _, y, _ in points]
+            self.past.data = {"x": x, "y": y, "marker": markers, "series": self._colours(names)}
 
     def colour(self, palette: Palette) -> None:
         self._palette = palette

@@ -17,7 +17,7 @@ from labkit.panels._bokeh import ensure_bokeh
 from labkit.panels._figures import DARK, LIGHT, Figure
 from labkit.panels._guard import Status, guarded
 from labkit.panels._jobs import Worker
-from labkit.panels._raster import Theme
+from labkit.panels._raster import Page
 
 S = TypeVar("S")
 
@@ -39,8 +39,9 @@ class Panel(Generic[S]):
         self._lock = threading.RLock()
         self._version = 0
         self._figures = figures
-        self._theme = Theme()
-        self._theme.observe(self.guard(lambda _: self._paint()), names="dark")
+        self._page = Page(figures=len(figures))
+        self._page.observe(self.guard(lambda _: self._paint()), names="dark")
+        self._page.observe(self.guard(lambda _: self._refresh()), names="opened")
         self._question = ipywidgets.HTML(f'<p class="lk-question">{html.escape(question)}</p>')
         self._paint()
 
@@ -53,7 +54,7 @@ class Panel(Generic[S]):
             box.add_class(name)
         body = ipywidgets.Box([side, main])
         body.add_class("lk-body")
-        self.widget = ipywidgets.VBox([self._question, top, strip, self.status.widget, body, self._theme])
+        self.widget = ipywidgets.VBox([self._question, top, strip, self.status.widget, body, self._page])
         self.widget.add_class("lk-lab")
 
     def guard(self, callback: Callable[..., None]) -> Callable[..., None]:
@@ -124,7 +125,11 @@ class Panel(Generic[S]):
 
     def _paint(self) -> None:
         for each in self._figures:
-            each.paint(DARK if self._theme.dark else LIGHT)
+            each.paint(DARK if self._page.dark else LIGHT)
+
+    def _refresh(self) -> None:
+        for each in self._figures:
+            each.widget.refresh()
 
 
 class View:

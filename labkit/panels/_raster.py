@@ -32,11 +32,16 @@ class Raster(anywidget.AnyWidget):
             self.version += 1
 
 
-class Theme(anywidget.AnyWidget):
-    """Knows whether the page is dark."""
+class Page(anywidget.AnyWidget):
+    """Knows how the page is doing: whether it is dark, and when its figures are there to be brought up to date.
 
-    _esm = _STATIC / "theme.js"
+    `opened` grows by one each time a page has rendered its figures.
+    """
+
+    _esm = _STATIC / "page.js"
+    figures = traitlets.Int(0).tag(sync=True)
     dark = traitlets.Bool(False).tag(sync=True)
+    opened = traitlets.Int(0).tag(sync=True)
 
 
 def encode(weight: np.ndarray, keep: np.ndarray | None, top: float) -> np.ndarray:

@@ -50,12 +50,11 @@ function render({ model, el }) {
     canvas.dataset.version = model.get("version");
   }
 
-  const themes = matchMedia("(prefers-color-scheme: dark)");
-  const repaint = () => { table = null; draw(); };
-  themes.addEventListener("change", repaint);
+  const watcher = new MutationObserver(() => { table = null; draw(); });
+  watcher.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
   model.on("change:version", draw);
   draw();
-  return () => themes.removeEventListener("change", repaint);
+  return () => watcher.disconnect();
 }
 
 export default { render };

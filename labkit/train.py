@@ -179,3 +179,42 @@ def evaluate(model: nn.Module, images: Images, batch: int = 500, progress: Progr
         done += len(y)
         progress.step(done, len(images))
     return correct / len(images)
+
+
+@torch.no_grad()
+def recalibrate_batch_norm(model: nn.Module, images: Images, batches: int = 20, batch: int = 128, progress: Progress = SILENT) -> None:
+    """Measure the means and variances of batch norm anew, in place: the plain average over some batches, without any gradient.
+
+    After weights have changed, the statistics that were gathered while training no longer fit. Only batch norm is put into
+    training mode meanwhile, so that dropout stays off; afterwards the model is in eval mode.
+
+    Args:
+        model: changed; nothing happens where it has no batch norm.
+        images: the first `batches` · `batch` of them are used, or all if there are fewer.
+        batches: how many; 0 leaves the model alone.
+        batch: images each.
+        progress: gets the number of batches done, and may cancel.
+
+    Raises:
+        Cancelled: between two batches; the statistics are then those of the batches so far.
+    """
+    norms = [each for each in model.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm) and each.track_running_stats]
+    model.eval()
+    if not norms or batches == 0:
+        return
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative average instead of an exponential one
+        norm.train()
+    progress.begin("recalibrating batch norm")
+    used = images[: batches * batch]
+    total = math.ceil(len(used) / batch)
+    try:
+        for n, (x, _) in enumerate(used.batches(batch), start=1):
+            model(x.contiguous(memory_format=torch.channels_last))
+            progress.step(n, total)
+    finally:
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum
+        model.eval()

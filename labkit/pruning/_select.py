@@ -20,6 +20,7 @@ from labkit.core.errors import ModelError
 from labkit.core.records import Masks, Ratios
 from labkit.core.registry import Context, method_of
 from labkit.pruning._config import PruningConfig
+from labkit.pruning.dependency import DependencyGroups, dependency_groups, example_of
 from labkit.pruning.groups import Groups
 
 Saliency = Callable[[str, Groups], Tensor]
@@ -89,18 +90,22 @@ class Selection:
         return Masks(keep, channels, tuple(notes))
 
     def macs(self, zeros: Mapping[str, float]) -> float:
-        """Return the share of the MACs of the whole network that remains at these sparsities, unit or layer → sparsity."""
-        from labkit.pruning.dependency import dependency_groups, example_of
+        """Return the share of the whole network's MACs that remains at these sparsities, unit or layer → sparsity.
 
-        plan = dependency_groups(self.model, example_of(self.context))
-        channels, shares = {}, {}
-        for unit in self._units:
-            dropped = self._count(unit, zeros)
-            if unit.groups.dependency is not None:
-                channels[unit.name] = unit.groups.count - dropped
+        Counted from the masks that the sparsities give, so that it holds for either scope.
+        """
+        channels, weights = {}, {}
+        for name, keep in self._chosen(zeros).items():
+            groups = self._by_name[name].groups
+            if groups.dependency is not None:
+                channels[name] = int(keep.sum())
             else:
-                shares[unit.name] = 1 - dropped / unit.groups.count
-        return plan.macs(channels, shares) / plan.macs()
+                weights[name] = int(groups.expand(keep).sum()) / math.prod(groups.shape)
+        return self._plan.macs(channels, weights) / self._plan.macs()
+
+    @cached_property
+    def _plan(self) -> DependencyGroups:
+        return dependency_groups(self.model, example_of(self.context))
 
     @cached_property
     def _units(self) -> list[Unit]:
@@ -108,6 +113,10 @@ class Selection:
         for layer, each in self.groups.items():
             layers.setdefault(each.dependency.name if each.dependency is not None else layer, []).append(layer)
         return [Unit(name, tuple(members), self.groups[members[0]]) for name, members in layers.items()]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Unit]:
+        return {unit.name: unit for unit in self._units}
 
     @cached_property
     def _scores(self) -> dict[str, Tensor]:
@@ -176,6 +185,8 @@ class Selection:
         """Say what was dropped, and the sparsity that this makes."""
         groups = sum(each.numel() for each in keeps.values())
         dropped = groups - sum(int(each.sum()) for each in keeps.values())
+        if not keeps:
+            return "nothing was dropped: no channel of these layers may go (the network's logits, or groups that reach into other layers)"
         if dropped == 0:
             return "nothing was dropped: the sparsity is too low for the number of groups"
         weights = [keep[f"{layer}.weight"] for layer in self.groups]

@@ -25,8 +25,12 @@ def apply_masks(compressed: Compressed, masks: Masks) -> Compressed:
         A copy whose masked weights are exactly 0, or a smaller module, with the masks that fit it.
 
     Raises:
-        ModelError: a mask fits no parameter, or the channels were chosen on another model.
+        ModelError: a mask fits no parameter, the channels were chosen on another model, or the weights are quantized already.
+        ConfigError: the choice is structured and this model was never traced.
     """
+    coded = [name for name in compressed.values if masks.is_structured or name in masks.keep]
+    if coded:
+        raise ModelError(f"'{coded[0]}' is quantized already: prune before quantizing")
     report = (*compressed.report, *masks.notes)
     if masks.is_structured:
         groups = dependency_groups(compressed.model)

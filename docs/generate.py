@@ -250,7 +250,7 @@ def main() -> int:
             path.write_text(text, encoding="utf-8")
             sys.stdout.write(f"docs: wrote {path.relative_to(ROOT)}\n")
             changed += 1
-    sys.stdout.write(f"docs: {changed or 'nothing'} to rewrite\n" if not changed else f"docs: {changed} files rewritten\n")
+    sys.stdout.write(f"docs: {changed} files rewritten\n" if changed else "docs: everything is up to date\n")
     return 0
 
 

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,8 +34,6 @@ generate = _load()
 
 
 def _toy_config() -> type[Config]:
-    from dataclasses import dataclass
-
     @dataclass(frozen=True, kw_only=True)
     class Toy(Config):
         share: float = param(0.5, low=0.0, high=0.99, step=0.01, help="fraction | of zeros")
@@ -73,8 +72,6 @@ def test_settings_are_listed_from_their_declarations(toy: Method) -> None:
 
 
 def test_no_settings_are_said_to_be_none(toy: Method) -> None:
-    from dataclasses import replace
-
     assert generate.settings_table(replace(toy, config=Config)) == "This method has no settings."
 
 

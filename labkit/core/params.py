@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self, get_type_hints
 
-from labkit.core.errors import ConfigError, unknown_name
+from labkit.core.errors import ConfigError, UnknownNameError, unknown_name
 
 _SPEC = "labkit"
 
@@ -199,7 +199,11 @@ def _checked_part(where: str, spec: Spec, value: Any) -> Config:
     if not isinstance(value, Mapping) or "name" not in value:
         raise ConfigError(f"{where} must be a name or {{name: …}} of a method of {spec.family}, got {value!r}")
     rest = {key: each for key, each in value.items() if key != "name"}
-    return find(value["name"], spec.family).config.from_dict(rest)
+    try:
+        method = find(value["name"], spec.family)
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{where}: {error}") from None
+    return method.config.from_dict(rest)
 
 
 def canonical_json(value: Any) -> str:

@@ -67,7 +67,7 @@ def blocks(path: Path) -> list[Block]:
 def named_paths(path: Path) -> Iterator[tuple[str, int]]:
     """Yield what looks like a path of the repository, in backticks or as a link, with its line.
 
-    A word in capitals, as in `labkit/FAMILY/NAME.py`, marks a pattern, not a path.
+    NAME, FAMILY and NN, as in `labkit/FAMILY/NAME.py`, stand for any: those are patterns, not paths.
     """
     suffix = re.compile(rf"\.({_SUFFIXES.replace(' ', '|')})$")
     inside = False
@@ -77,17 +77,10 @@ def named_paths(path: Path) -> Iterator[tuple[str, int]]:
         words = [] if inside else re.findall(r"`([^`\s]+)`", line)
         words += [] if inside else [link for link in re.findall(r"\]\(([^)\s#]+)[^)]*\)", line) if "://" not in link]
         for word in words:
-            is_pattern = bool(re.search(r"\b[A-Z]{2,}\b", Path(word).stem if "/" not in word else word)) and word.rstrip("/") not in _root()
-            if (
-                not is_pattern
-                and re.fullmatch(r"[\w./*+-]+", word)
-                and ("/" in word.rstrip("/") or word.endswith("/") or suffix.search(word))
-            ):
+            is_pattern = re.search(r"(?<![A-Z])(NAME|FAMILY|NN)(?![A-Z])", word)
+            is_path = re.fullmatch(r"[\w./*+-]+", word) and ("/" in word or suffix.search(word))
+            if is_path and not is_pattern:
                 yield word, n
-
-
-def _root() -> set[str]:
-    return {entry.name for entry in ROOT.iterdir()}
 
 
 def command_lines(path: Path) -> Iterator[tuple[list[str], int]]:

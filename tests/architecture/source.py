@@ -54,7 +54,7 @@ def module_name(path: Path) -> str:
 
 def package_of(module: str) -> str:
     """Return what the import table calls a module: `labkit.core.errors` → core, `labkit` itself → the empty string."""
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 @cache

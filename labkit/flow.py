@@ -24,10 +24,12 @@ from labkit.core.records import Compressed, Masks, Measurement, Weights
 from labkit.core.registry import Context, find
 from labkit.core.seeds import generator
 from labkit.data.images import Images, Splits
-from labkit.measure import accuracy, cost, energy, host
+from labkit.measure import accuracy, cost, energy, host, latency
 from labkit.models import packed, zoo
 from labkit.models.fold import fold_batch_norm
 from labkit.pruning.apply import apply_masks
+
+LATENCY_BATCH = 64  # images a call
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,12 @@ def measure(compressed: Compressed, file: bytes, images: Images, progress: Progr
     price = cost.cost(compressed.model, example(images))
     joules = energy.energy(price, len(file), energy.EnergyConfig())
     return Measurement(found, len(file), price, joules, host=host.host())
+
+
+def with_latency(found: Measurement, compressed: Compressed, images: Images, progress: Progress = SILENT) -> Measurement:
+    """Return the measurement with the time of the packed network on a batch, measured here on one thread."""
+    program, batch = runtime.compile(compressed, example(images)), images[:LATENCY_BATCH].tensor().numpy()
+    return replace(found, latency=latency.measure(lambda: program(batch), batch=len(batch), budget_s=3.0, progress=progress))
 
 
 def predictor(compressed: Compressed) -> Callable[[torch.Tensor], torch.Tensor]:

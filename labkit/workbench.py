@@ -21,7 +21,6 @@ from labkit.measure import cost as costs
 from labkit.models import packed, zoo
 from labkit.models.layers import compressible
 
-LATENCY_BATCH = 64
 BYTES_A_PARAMETER = 4
 KEPT_RESULTS = 16  # of jobs; each holds one network of at most 2 MB
 
@@ -147,10 +146,10 @@ class Workbench:
 
     def latency(self, compressed: Compressed, progress: Progress) -> Timing:
         """Time a network against the dense one, one thread, interleaved, on a batch of test images."""
-        images = self.splits.test[:LATENCY_BATCH].tensor()
+        images = self.splits.test[: flow.LATENCY_BATCH].tensor()
         program, dense, x = runtime.compile(compressed, flow.example(self.splits.test)), flow.predictor(self.dense), images.numpy()
         calls = {"it": lambda: program(x), "dense": lambda: dense(images)}
-        times = latency.compare(calls, rounds=40, budget_s=2.0, batch=LATENCY_BATCH, progress=progress)
+        times = latency.compare(calls, rounds=40, budget_s=2.0, batch=flow.LATENCY_BATCH, progress=progress)
         ratio = latency.ratio(times["dense"], times["it"])
         return Timing(times["it"], times["dense"], ratio.median, ratio.low, ratio.high)
 

@@ -5,7 +5,7 @@ A control edits a place in a nested config, named by a path: `("ratio", "sparsit
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ipywidgets
@@ -24,10 +24,12 @@ class Control:
     Attributes:
         path: of the field in the config.
         label: on the page; the field's own name if empty.
+        presets: the values that this lab offers, in a dropdown, where a slider over the whole range would be of no use.
     """
 
     path: Path
     label: str = ""
+    presets: tuple[Any, ...] = ()
 
 
 class ControlSet:
@@ -84,7 +86,9 @@ class ControlSet:
         self.widget.children = [self._title, *self.by_path.values()]
 
     def _make(self, config: Config, path: Path, label: str) -> ipywidgets.Widget:
-        widget = widget_for(spec_at(config, path), label, _shown(value_at(config, path)))
+        presets = next((control.presets for control in self._controls if control.path == path), ())
+        spec = spec_at(config, path)
+        widget = widget_for(replace(spec, choices=presets) if presets else spec, label, _shown(value_at(config, path)))
 
         def moved(change: dict[str, Any]) -> None:
             if not self._quiet:
@@ -105,7 +109,8 @@ def widget_for(spec: Spec, label: str, value: Any) -> ipywidgets.Widget:
     common: dict[str, Any] = {"description": label, "tooltip": tip, "style": {"description_width": "initial"}}
     if spec.family or spec.choices:
         options = [method.name for method in methods(spec.family)] if spec.family else list(spec.choices)
-        return ipywidgets.Dropdown(options=[(str(option).replace("_", " "), option) for option in options], value=value, **common)
+        shown = sorted({*options, value}, key=options.index if value in options else str)
+        return ipywidgets.Dropdown(options=[(_in_words(option), option) for option in shown], value=value, **common)
     if spec.kind is bool:
         return ipywidgets.Checkbox(value=value, indent=False, **common)
     whole = spec.kind is int
@@ -118,6 +123,10 @@ def widget_for(spec: Spec, label: str, value: Any) -> ipywidgets.Widget:
     digits = max(0, len(f"{spec.step:g}".partition(".")[2]))
     readout = f".{max(0, digits - 2)}%" if spec.unit == "share" else f".{digits}f"
     return ipywidgets.FloatSlider(value=value, readout_format=readout, **common)
+
+
+def _in_words(option: Any) -> str:
+    return f"{option:g}" if isinstance(option, int | float) else str(option).replace("_", " ")
 
 
 def _shown(value: Any) -> Any:

@@ -153,13 +153,13 @@ class NetworkPanel(Panel[S], Generic[S]):
         dense = len(bench.dense_file)
         timing = found.timing
         joules, dense_joules = bench.energy(found.cost, found.size), bench.energy(bench.dense_cost, dense)
-        times = (timing.latency, timing.ratio) if timing is not None else (None, None)
+        latency, ratio = (timing.latency, timing.ratio) if timing is not None else (None, None)
         self.strip.show(
             (
                 _strip.accuracy_cell(found.accuracy, bench.card.accuracy, len(bench.splits.test)),
                 _strip.bytes_cell(found.size, dense, "not smaller: below a third of zeros an index costs more than it saves"),
                 _strip.macs_cell(found.cost, bench.dense_cost),
-                _strip.latency_cell(*times, self.why_slow(), is_current=found.timing_is_current),
+                _strip.latency_cell(latency, ratio, self.why_slow(), is_current=found.timing_is_current),
                 _strip.energy_cell(joules, sum(dense_joules.values())),
             )
         )

@@ -30,7 +30,10 @@ PRUNE = (
     Control(("scope",), "compare within"),
     Control(("p",), "norm of a group"),
 )
-TUNE = (Control(("epochs",)), Control(("lr_factor",), "learning rate"))
+TUNE = (
+    Control(("epochs",), presets=(1, 2, 3, 5)),
+    Control(("lr_factor",), "learning rate, × original", presets=(1.0, 0.3, 0.1, 0.03, 0.01, 0.001)),
+)
 
 
 @dataclass(frozen=True)

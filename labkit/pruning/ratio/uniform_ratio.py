@@ -24,8 +24,8 @@ MOST = 0.99
 class UniformRatioConfig(Config):
     """How much goes: a share of every layer, raised where the budget asks for more."""
 
-    sparsity: float = param(0.5, low=0.0, high=MOST, step=0.01, help="share of the groups of each layer that goes")
-    budget: float = param(1.0, low=0.01, high=1.0, step=0.01, help="share of the MACs that may remain; 1 sets no limit")
+    sparsity: float = param(0.5, low=0.0, high=MOST, step=0.01, unit="share", help="share of the groups of each layer that goes")
+    budget: float = param(1.0, low=0.01, high=1.0, step=0.01, unit="share", help="share of the MACs that may remain; 1 sets no limit")
 
 
 def sparsity_for_budget(cost: Callable[[float], float], budget: float, least: float = 0.0, step: float = 0.01) -> float:

@@ -11,13 +11,13 @@ from functools import cache, cached_property
 import numpy as np
 from torch import Tensor
 
-from labkit import flow, models, runtime
+from labkit import data, flow, models, runtime
 from labkit.core.progress import SILENT, Progress
 from labkit.core.recipe import Recipe
 from labkit.core.records import Accuracy, Compressed, Cost, Latency
 from labkit.data.images import Splits
 from labkit.measure import accuracy, energy, latency
-from labkit.measure import cost as costs
+from labkit.measure.cost import LayerCost, cost, layers
 from labkit.models import packed, zoo
 from labkit.models.layers import compressible
 
@@ -54,7 +54,7 @@ class Workbench:
         self.network = network
         self.card = zoo.card(network)
         self.dense = Compressed(models.load(network), network)
-        self.splits: Splits = flow.sets.load(self.card.data)
+        self.splits: Splits = data.load(self.card.data)
         self._kept: dict[str, Compressed] = {}
 
     @cached_property
@@ -66,9 +66,9 @@ class Workbench:
         return self.cost(self.dense)
 
     @cached_property
-    def layers(self) -> tuple[costs.LayerCost, ...]:
+    def layers(self) -> tuple[LayerCost, ...]:
         """What each convolution and linear layer holds and does."""
-        return tuple(costs.layers(self.dense.model, flow.example(self.splits.test)))
+        return tuple(layers(self.dense.model, flow.example(self.splits.test)))
 
     def weight(self, layer: str) -> np.ndarray:
         """Return a layer's trained weight, float32 (c_out, c_in, kh, kw) or (outputs, inputs)."""
@@ -126,7 +126,7 @@ class Workbench:
 
     def cost(self, compressed: Compressed) -> Cost:
         """Return parameters and MACs of a network."""
-        return costs.cost(compressed.model, flow.example(self.splits.test))
+        return cost(compressed.model, flow.example(self.splits.test))
 
     def energy(self, price: Cost, size: int) -> dict[str, float]:
         """Return the modelled energy of one inference in microjoules, by part.

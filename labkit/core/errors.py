@@ -7,6 +7,8 @@ with a non-zero code; a lab shows it in its status line. Anything else that is r
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 120  # characters of a value in a message
+
 
 class LabkitError(Exception):
     """Base of the errors that a person can cause and mend."""
@@ -45,6 +47,15 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameEr
         known: every name that would have been right.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(str(name), names, n=1)
+    close = difflib.get_close_matches(name, names, n=1) if isinstance(name, str) and len(name) <= _LONGEST else []
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return UnknownNameError(f"unknown {kind} {name!r}: {hint}known are {', '.join(names)}")
+    return UnknownNameError(f"unknown {kind} {shown(name)}: {hint}known are {', '.join(names) or 'none'}")
+
+
+def shown(value: object) -> str:
+    """Return `value` as a message shows it: its repr, cut where it is too long for a sentence."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python is willing to print
+        return "a number of very many digits"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

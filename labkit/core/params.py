@@ -12,12 +12,13 @@ pruning step; in a recipe it reads `granularity: {name: n_m, n: 2, m: 4}`.
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self, get_type_hints
 
-from labkit.core.errors import ConfigError, UnknownNameError, unknown_name
+from labkit.core.errors import ConfigError, UnknownNameError, shown, unknown_name
 
 _SPEC = "labkit"
 
@@ -61,8 +62,8 @@ class Spec:
             return [3, None]
         bad: list[Any] = ["much", None, True, math.nan, math.inf]
         bad += [0.5] if self.kind is int else []
-        bad += [self.low - 1] if self.low is not None else []
-        return bad + ([self.high + 1] if self.high is not None else [])
+        bad += [self.low - max(1, abs(self.low))] if self.low is not None else []
+        return bad + ([self.high + max(1, abs(self.high))] if self.high is not None else [])
 
 
 def param(
@@ -117,6 +118,8 @@ class Config:
             ConfigError: a value is out of range or of the wrong type.
             UnknownNameError: a key is not a field; the message names the nearest one.
         """
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{cls.__name__} must be given as names with values, got {values!r}")
         names = [spec.name for spec in cls.specs()]
         for key in values:
             if key not in names:
@@ -138,6 +141,8 @@ class Config:
 
 @cache
 def _specs(cls: type[Config]) -> tuple[Spec, ...]:
+    if any(isinstance(value, dataclasses.Field) for value in vars(cls).values()):
+        raise TypeError(f"{cls.__name__} must be decorated with @dataclass(frozen=True, kw_only=True): its fields are not seen without")
     hints = get_type_hints(cls)
     out = []
     for field in dataclasses.fields(cls):
@@ -145,6 +150,8 @@ def _specs(cls: type[Config]) -> tuple[Spec, ...]:
         if spec is None:
             raise TypeError(f"{cls.__name__}.{field.name} must be declared with param(…) or part(…)")
         kind = spec.kind if spec.family else hints[field.name]
+        if field.name == "name" or not (spec.family or spec.choices or kind in (bool, int, float, str)):
+            raise TypeError(f"{cls.__name__}.{field.name} must be bool, int, float or str, or have choices, and not be called `name`")
         out.append(dataclasses.replace(spec, name=field.name, kind=kind))
     return tuple(out)
 
@@ -160,30 +167,35 @@ def _checked(where: str, spec: Spec, value: Any) -> Any:
     if spec.family:
         return _checked_part(where, spec, value)
     if spec.choices:
-        if not any(value == choice and type(value) is type(choice) for choice in spec.choices):
-            raise ConfigError(f"{where} must be one of {', '.join(map(str, spec.choices))}, got {value!r}")
+        if not any(type(value) is type(choice) and value == choice for choice in spec.choices):
+            raise ConfigError(f"{where} must be one of {', '.join(map(str, spec.choices))}, got {shown(value)}")
         return value
     if spec.kind in (bool, str):
         if not isinstance(value, spec.kind):
-            raise ConfigError(f"{where} must be {'true or false' if spec.kind is bool else 'text'}, got {value!r}")
+            raise ConfigError(f"{where} must be {'true or false' if spec.kind is bool else 'text'}, got {shown(value)}")
         return value
     return _checked_number(where, spec, value)
 
 
 def _checked_number(where: str, spec: Spec, value: Any) -> int | float:
     noun = "a whole number" if spec.kind is int else "a number"
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ConfigError(f"{where} must be {noun}{_range(spec)}, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
+        raise ConfigError(f"{where} must be {noun}{_range(spec)}, got {shown(value)}")
     if spec.kind is int and value != int(value):
-        raise ConfigError(f"{where} must be a whole number{_range(spec)}, got {value!r}")
+        raise ConfigError(f"{where} must be a whole number{_range(spec)}, got {shown(value)}")
     if (spec.low is not None and value < spec.low) or (spec.high is not None and value > spec.high):
-        raise ConfigError(f"{where} must be{_range(spec)}, got {value!r}")
-    return int(value) if spec.kind is int else float(value)
+        raise ConfigError(f"{where} must be{_range(spec)}, got {shown(value)}")
+    return int(value) if spec.kind is int else float(value) + 0.0  # -0.0 becomes 0.0: equal settings have equal hashes
+
+
+def _is_finite(value: int | float) -> bool:
+    """Whether `value` is a number that a float can hold; Python's own check fails on whole numbers of 400 digits."""
+    return abs(value) <= sys.float_info.max
 
 
 def _range(spec: Spec) -> str:
-    low = "-inf" if spec.low is None else f"{spec.low:g}"
-    high = "inf" if spec.high is None else f"{spec.high:g}"
+    low = "-inf" if spec.low is None else f"{spec.low:.12g}"
+    high = "inf" if spec.high is None else f"{spec.high:.12g}"
     return "" if spec.low is None and spec.high is None else f" in [{low}, {high}]"
 
 
@@ -197,7 +209,7 @@ def _checked_part(where: str, spec: Spec, value: Any) -> Config:
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, Mapping) or "name" not in value:
-        raise ConfigError(f"{where} must be a name or {{name: …}} of a method of {spec.family}, got {value!r}")
+        raise ConfigError(f"{where} must be a name or {{name: …}} of a method of {spec.family}, got {shown(value)}")
     rest = {key: each for key, each in value.items() if key != "name"}
     try:
         method = find(value["name"], spec.family)

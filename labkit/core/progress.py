@@ -73,7 +73,14 @@ class Progress:
         self.check()
 
 
-SILENT = Progress()
+class _Silent(Progress):
+    """Shared by everybody who gave no progress, so that cancelling it would stop them all, for good."""
+
+    def cancel(self) -> None:
+        raise RuntimeError("SILENT is shared by all work and must not be cancelled: pass a Progress of your own")
+
+
+SILENT: Progress = _Silent()
 """A progress that nobody watches and nobody cancels."""
 
 
@@ -83,12 +90,14 @@ def terminal_bar() -> Iterator[Progress]:
     from tqdm import tqdm
 
     bar: tqdm | None = None
+    what = ""
 
     def draw(tick: Tick) -> None:
-        nonlocal bar
-        if bar is None or bar.desc.rstrip(": ") != tick.what:
+        nonlocal bar, what
+        if bar is None or what != tick.what:
             if bar is not None:
                 bar.close()
+            what = tick.what
             bar = tqdm(total=tick.total, desc=tick.what, unit_scale=True, dynamic_ncols=True, mininterval=0.2)
         bar.total = tick.total
         if tick.figures:

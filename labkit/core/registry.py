@@ -7,6 +7,7 @@ adding its file: the family's folder is imported, file by file, the first time s
 import importlib
 import importlib.util
 import pkgutil
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -87,6 +88,7 @@ class Method:
 _METHODS: dict[str, Method] = {}
 _BY_CONFIG: dict[type[Config], Method] = {}
 _imported = False
+_importing = threading.RLock()
 
 
 def register(method: Method) -> Method:
@@ -115,7 +117,7 @@ def find(name: str, family: str = "") -> Method:
         UnknownNameError: there is none; the message names the nearest.
     """
     known = {method.name: method for method in methods(family)}
-    if name not in known:
+    if not isinstance(name, str) or name not in known:  # a recipe may hold anything
         raise unknown_name(f"method of {family}" if family else "method", name, known)
     return known[name]
 
@@ -135,9 +137,18 @@ def method_of(config: Config) -> Method:
 def _import_all() -> None:
     """Import every public module of the method packages; a file in a family's folder is all that a method needs."""
     global _imported
-    if _imported:
-        return
-    _imported = True  # before importing: a module may look a method up while it is imported
+    with _importing:  # another thread waits for the whole catalogue
+        if _imported:
+            return
+        _imported = True  # before importing: a module may look a method up while it is imported
+        try:
+            _import_trees()
+        except BaseException:
+            _imported = False  # a catalogue with holes must not pass for the whole
+            raise
+
+
+def _import_trees() -> None:
     for root in _TREES:
         if importlib.util.find_spec(root) is None:
             continue  # a chapter that is not built yet

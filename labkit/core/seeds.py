@@ -1,6 +1,7 @@
 """Randomness that is handed in: every random draw in labkit comes from a generator made here."""
 
 import hashlib
+import operator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,5 +17,6 @@ def generator(seed: int, *purpose: str) -> "Generator":
     """
     import torch
 
+    seed = operator.index(seed)  # NumPy's 3 must draw what Python's 3 draws
     digest = hashlib.sha256(repr((seed, purpose)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

@@ -3,6 +3,7 @@
 The network is rebuilt by its builder; then every layer takes the sizes of the tensors that the file holds, so a network
 whose channels were removed, or whose batch norms were folded, comes back as it was. An entry that a mask removes is
 a zero that is not stored, one inside the mask is stored even if it is zero: the mask is the pattern of what is stored.
+A weight of -0.0, which a mask leaves behind, is saved as +0.0.
 """
 
 from typing import Any
@@ -83,6 +84,8 @@ def _pack(name: str, value: Tensor, compressed: Compressed) -> Format:
             raise ModelError(f"the value of {name!r} must have the parameter's shape {tuple(value.shape)}, got {tuple(chosen.shape)}")
         return chosen
     array, mask = value.numpy(), compressed.masks.get(name)
+    if array.dtype.kind == "f":
+        array = array + array.dtype.type(0)  # w · 0 is -0.0 for a negative w: made +0.0, which changes no sum
     if mask is None:
         return smallest(array)
     keep = mask.numpy()
@@ -90,7 +93,7 @@ def _pack(name: str, value: Tensor, compressed: Compressed) -> Format:
         raise ModelError(f"the mask of {name!r} must have the parameter's shape {array.shape}, got {keep.shape}")
     if np.count_nonzero(array[~keep]):
         raise ModelError(f"the mask of {name!r} removes weights that are not zero: apply the mask to the model first")
-    return smallest(np.where(keep, array, array.dtype.type(0)), keep=keep)  # a removed -0.0 becomes +0.0
+    return smallest(array, keep=keep)
 
 
 def _mask(name: str, tensors: dict[str, Format]) -> Tensor:

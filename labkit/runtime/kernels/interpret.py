@@ -1,0 +1,48 @@
+"""Runs a stretch of steps on one group of images in a single call, so that activations stay in the cache."""
+
+from labkit.runtime.kernels import csr_conv as conv
+from labkit.runtime.kernels._cache import kernel
+from labkit.runtime.kernels.csr_conv import TILES, VARIANTS
+from labkit.runtime.kernels.lanes import add, average_pool, clip_values, max_pool
+
+ADD, MAX_POOL, AVERAGE_POOL, CLIP = range(len(TILES), len(TILES) + 4)
+"""Numbers of the operations; those below are the variants of `csr_conv`, in the order of its `TILES`."""
+COLUMNS = max(conv.POOLED + 1, 32)
+
+_27_1, _24_1, _33_1, _14_1, _11_1, _27_2, _24_2, _33_2 = VARIANTS
+
+
+@kernel
+def interpret(a, table, limits, pointers, offsets, values, bias):  # type: ignore[no-untyped-def]
+    """Run steps in order.
+
+    a: the arena, flat float32. table: (steps, COLUMNS) int64, column 0 the operation, the others as `csr_conv` and `lanes`
+    say. limits: (steps, 2) float32. pointers, offsets, values, bias: the packed weights of all steps.
+    """
+    for n in range(len(table)):
+        s, low, high = table[n], limits[n, 0], limits[n, 1]
+        op = s[0]
+        if op == 0:
+            _27_1(a, s, pointers, offsets, values, bias, low, high)
+        elif op == 1:
+            _24_1(a, s, pointers, offsets, values, bias, low, high)
+        elif op == 2:
+            _33_1(a, s, pointers, offsets, values, bias, low, high)
+        elif op == 3:
+            _14_1(a, s, pointers, offsets, values, bias, low, high)
+        elif op == 4:
+            _11_1(a, s, pointers, offsets, values, bias, low, high)
+        elif op == 5:
+            _27_2(a, s, pointers, offsets, values, bias, low, high)
+        elif op == 6:
+            _24_2(a, s, pointers, offsets, values, bias, low, high)
+        elif op == 7:
+            _33_2(a, s, pointers, offsets, values, bias, low, high)
+        elif op == ADD:
+            add(a, s, low, high)
+        elif op == MAX_POOL:
+            max_pool(a, s, low, high)
+        elif op == AVERAGE_POOL:
+            average_pool(a, s, low, high)
+        elif op == CLIP:
+            clip_values(a, s, low, high)

@@ -1,0 +1,261 @@
+"""From a torch model to a program: trace, fold batch norm, choose a format for each weight.
+
+Each `torch.fx` node becomes one step, or becomes part of the step before it: a ReLU its limits; identity and dropout
+nothing. An operation that is not listed here is refused by name.
+"""
+
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+
+from labkit.core.errors import ConfigError, FileFormatError, ModelError
+from labkit.core.records import Compressed
+from labkit.formats import smallest
+from labkit.formats._format import not_zero_bits
+from labkit.models.fold import fold_batch_norm, trace
+from labkit.models.zoo import check_finite
+from labkit.runtime.program import Program
+from labkit.runtime.steps import Pair, Shape, Step, value_shapes
+
+CONV_DENSITY = 0.5
+LINEAR_DENSITY = 0.3
+SMALL_SHARE = 0.1
+"""The rule of "auto": a convolution is sparse if at most half of its weights are not zero, a linear layer if at most
+three tenths are. A convolution with less than a tenth of all convolutions' products goes with the majority of those
+products, since changing the layout around it would cost more than it saves."""
+
+_NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
+
+
+def compile(  # noqa: A001  # what it is called everywhere
+    compressed_or_model: Compressed | nn.Module, example: Tensor | np.ndarray[Any, Any], formats: str = "auto"
+) -> Program:
+    """Compile a network into a program that computes what it computes in eval mode.
+
+    Args:
+        compressed_or_model: the network; it is not changed.
+        example: an input (n, c, h, w) or (n, features); only its shape counts, and n does not.
+        formats: "auto" (see `CONV_DENSITY`), "dense" or "csr" for all weights.
+
+    Raises:
+        ConfigError: `formats` is none of these.
+        ModelError: the model does something that cannot be lowered, or a weight is NaN or infinite.
+    """
+    if formats not in ("auto", "dense", "csr"):
+        raise ConfigError(f"compile.formats must be one of auto, dense, csr, got {formats!r}")
+    if isinstance(compressed_or_model, Compressed):
+        model, note = compressed_or_model.model, {"network": compressed_or_model.network}
+    else:
+        model, note = compressed_or_model, {}
+    check_finite(model.state_dict())
+    steps, image = _Lowering(fold_batch_norm(model)).steps(), tuple(example.shape[1:])
+    return Program(_with_formats(steps, image, formats), image, note)
+
+
+class _Lowering:
+    """Walks a traced graph and makes steps."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._modules = dict(model.named_modules())
+        self._graph = trace(model).graph
+        self._steps: list[Step] = []
+        self._values: dict[fx.Node, int] = {}
+
+    def steps(self) -> list[Step]:
+        """Return the steps, in execution order."""
+        for node in self._graph.nodes:
+            if node.op == "placeholder":
+                if self._values:
+                    raise ModelError(f"the network must have one input, got a second, {node.name!r}")
+                self._values[node] = 0
+            elif node.op == "output":
+                return self._ended(node)
+            else:
+                self._values[node] = self._lower(node)
+        raise ModelError("the network has no output")
+
+    def _ended(self, node: fx.Node) -> list[Step]:
+        result = node.args[0]
+        if not isinstance(result, fx.Node) or self._values[result] != len(self._steps) or not self._steps:
+            raise ModelError("the network's output must be one tensor, made by its last operation")
+        return self._steps
+
+    def _lower(self, node: fx.Node) -> int:
+        """Return the number of the value that a node makes, adding a step if it needs one."""
+        if node.op == "call_module":
+            module = self._modules[str(node.target)]
+            rule = next((rule for kind, rule in _MODULES.items() if isinstance(module, kind)), None)
+            made = rule(module) if rule else None
+            what, name = type(module).__name__, str(node.target)
+        else:
+            function = _METHODS.get(str(node.target)) if node.op == "call_method" else _FUNCTIONS.get(node.target)
+            made = function(node) if function else None
+            what, name = getattr(node.target, "__name__", str(node.target)), node.name
+        if made is None:
+            raise ModelError(f"the operation {what} ({name}) cannot be lowered: the runtime knows {', '.join(_known())}")
+        sources = [arg for arg in node.args if isinstance(arg, fx.Node)]
+        return self._place(replace(made, name=name, inputs=tuple(self._values[arg] for arg in sources)), sources[0])
+
+    def _place(self, step: Step, source: fx.Node) -> int:
+        """Add a step, or let it become part of the one before."""
+        if step.op == "nothing":
+            return step.inputs[0]
+        last = self._steps[-1] if self._steps else None
+        newest = step.inputs[0] == len(self._steps)
+        if step.op == "clip" and last is not None and newest and last.op != "flatten" and not last.clips and len(source.users) == 1:
+            self._steps[-1] = replace(last, low=step.low, high=step.high)
+            return len(self._steps)
+        self._steps.append(step)
+        return len(self._steps)
+
+
+def _pair(value: Any) -> Pair:
+    return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))
+
+
+def _dense(weight: Tensor, bias: Tensor | None, op: str, **settings: Any) -> Step:
+    packed = smallest(weight.detach().float().cpu().numpy() + np.float32(0), ["dense"])  # a mask leaves -0.0, which is made +0.0
+    return Step(op, "", (), packed, None if bias is None else bias.detach().float().cpu().numpy().copy(), **settings)
+
+
+def _conv(conv: nn.Conv2d) -> Step:
+    if conv.padding_mode != "zeros":
+        raise ModelError(f"a convolution must pad with zeros, got {conv.padding_mode!r}")
+    stride, dilation, kernel = _pair(conv.stride), _pair(conv.dilation), _pair(conv.kernel_size)
+    if conv.padding == "same" and any(d * (k - 1) % 2 for d, k in zip(dilation, kernel, strict=True)):
+        raise ModelError("a convolution with padding 'same' must have a window of odd size")
+    same = (dilation[0] * (kernel[0] - 1) // 2, dilation[1] * (kernel[1] - 1) // 2)
+    padding = same if conv.padding == "same" else (0, 0) if conv.padding == "valid" else _pair(conv.padding)
+    return _dense(conv.weight, conv.bias, "conv", kernel=kernel, stride=stride, padding=padding, dilation=dilation, groups=conv.groups)
+
+
+def _norm(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Step:
+    """A batch norm that could not be folded: a depthwise 1×1 convolution does the same."""
+    if norm.running_mean is None or norm.running_var is None or not isinstance(norm, nn.BatchNorm2d):
+        raise ModelError("a batch norm that is not folded must be a BatchNorm2d with running statistics")
+    gain = (norm.running_var.double() + norm.eps).rsqrt() * (1 if norm.weight is None else norm.weight.double())
+    bias = -norm.running_mean.double() * gain + (0 if norm.bias is None else norm.bias.double())
+    return _dense(gain.view(-1, 1, 1, 1), bias, "conv", groups=len(gain))
+
+
+def _max_pool(kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool) -> Step:
+    if _pair(dilation) != (1, 1) or ceil:
+        raise ModelError("max pooling must have no dilation and round its size down")
+    return Step("max_pool", "", (), kernel=_pair(kernel), stride=_pair(stride or kernel), padding=_pair(padding))
+
+
+def _average_pool(size: Any) -> Step:
+    if _pair(size if isinstance(size, int) else tuple(size)) != (1, 1):
+        raise ModelError(f"adaptive average pooling must be to 1 × 1, got {size}")
+    return Step("average_pool", "", ())
+
+
+def _flatten(start: int, end: int) -> Step:
+    if (start, end) != (1, -1):
+        raise ModelError(f"flatten must keep the batch and nothing else, got dimensions {start} to {end}")
+    return Step("flatten", "", ())
+
+
+def _argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
+    return node.args[position] if len(node.args) > position else node.kwargs.get(name, default)
+
+
+def _plus(node: fx.Node) -> Step | None:
+    both = len(node.args) == 2 and all(isinstance(arg, fx.Node) for arg in node.args) and node.kwargs.get("alpha", 1) == 1
+    return Step("add", "", ()) if both else None
+
+
+def _mean(node: fx.Node) -> Step | None:
+    """Return the mean over an image, if that is what it is."""
+    over = _argument(node, 1, "dim", None)
+    whole = isinstance(over, list | tuple) and sorted(int(str(d)) % 4 for d in over) == [2, 3]
+    return Step("average_pool", "", ()) if whole and _argument(node, 2, "keepdim", False) else None
+
+
+_RELU, _RELU6, _SKIP = Step("clip", "", (), low=0.0), Step("clip", "", (), low=0.0, high=6.0), Step("nothing", "", ())
+
+_MODULES: dict[Any, Callable[[Any], Step]] = {
+    nn.Conv2d: _conv,
+    nn.Linear: lambda linear: _dense(linear.weight, linear.bias, "linear"),
+    (nn.BatchNorm1d, nn.BatchNorm2d): _norm,
+    nn.ReLU6: lambda _: _RELU6,  # before Hardtanh, whose kind it is
+    nn.ReLU: lambda _: _RELU,
+    nn.Hardtanh: lambda module: Step("clip", "", (), low=float(module.min_val), high=float(module.max_val)),
+    nn.MaxPool2d: lambda pool: _max_pool(pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode),
+    nn.AdaptiveAvgPool2d: lambda pool: _average_pool(pool.output_size),
+    nn.Flatten: lambda flatten: _flatten(flatten.start_dim, flatten.end_dim),
+    _NOTHING: lambda _: _SKIP,
+}
+
+_FUNCTIONS: dict[Any, Callable[[fx.Node], Step | None]] = {
+    operator.add: _plus,
+    operator.iadd: _plus,
+    torch.add: _plus,
+    F.relu: lambda _: _RELU,
+    torch.relu: lambda _: _RELU,
+    F.relu6: lambda _: _RELU6,
+    F.dropout: lambda _: _SKIP,
+    F.adaptive_avg_pool2d: lambda node: _average_pool(_argument(node, 1, "output_size", None)),
+    torch.flatten: lambda node: _flatten(_argument(node, 1, "start_dim", 0), _argument(node, 2, "end_dim", -1)),
+    torch.mean: _mean,
+}
+
+_METHODS: dict[str, Callable[[fx.Node], Step | None]] = {
+    "add": _plus,
+    "relu": lambda _: _RELU,
+    "relu_": lambda _: _RELU,
+    "flatten": _FUNCTIONS[torch.flatten],
+    "mean": _mean,
+    "contiguous": lambda _: _SKIP,
+}
+
+
+def _known() -> list[str]:
+    """Return the names of what can be lowered, for the error that refuses something else."""
+    kinds = [kind for key in _MODULES for kind in (key if isinstance(key, tuple) else (key,))]
+    functions = [getattr(function, "__name__", str(function)) for function in _FUNCTIONS]
+    return sorted({*(kind.__name__ for kind in kinds), *functions, *_METHODS})
+
+
+def _with_formats(steps: list[Step], image: Shape, formats: str) -> list[Step]:
+    """Return the steps with each weight in the format that was asked for, or that the rule of "auto" gives."""
+    try:
+        shapes = value_shapes(steps, image)
+    except FileFormatError as error:
+        raise ModelError(f"the network cannot take inputs of shape {image}: {error}") from error
+    products = [_products(step, shape) for step, shape in zip(steps, shapes[1:], strict=True)]
+    sparse = [step.weight is not None and (formats == "csr" or (formats == "auto" and _density(step) <= _limit(step))) for step in steps]
+    if formats == "auto":
+        total = sum(products)
+        majority = sum(n for n, chosen in zip(products, sparse, strict=True) if chosen) * 2 > total
+        sparse = [majority if 0 < n < SMALL_SHARE * total else chosen for n, chosen in zip(products, sparse, strict=True)]
+    return [_packed(step) if chosen else step for step, chosen in zip(steps, sparse, strict=True)]
+
+
+def _packed(step: Step) -> Step:
+    return replace(step, weight=smallest(_weight(step), ["csr"]))
+
+
+def _weight(step: Step) -> np.ndarray[Any, Any]:
+    return np.zeros(0, np.float32) if step.weight is None else step.weight.unpack()
+
+
+def _density(step: Step) -> float:
+    weight = _weight(step)
+    return float(np.count_nonzero(not_zero_bits(weight))) / max(1, weight.size)
+
+
+def _limit(step: Step) -> float:
+    return CONV_DENSITY if step.op == "conv" else LINEAR_DENSITY
+
+
+def _products(step: Step, shape: Shape) -> int:
+    """Return the multiply-accumulates of a convolution for one image; 0 for any other step."""
+    return math.prod(shape[1:]) * math.prod(step.weight.shape) if step.op == "conv" and step.weight is not None else 0

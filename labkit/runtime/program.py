@@ -1,0 +1,210 @@
+"""A program: a packed network that runs on NumPy arrays.
+
+Its steps are cut into stages: image stages and vector stages of sparse kernels, and dense stages that torch runs. Between
+stages values are ordinary arrays; within a stage they stay in its own layout.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labkit.core.errors import ConfigError, FileFormatError, ModelError
+from labkit.core.files import write_atomic
+from labkit.formats import Format
+from labkit.formats.csr import CsrTensor
+from labkit.formats.dense import DenseTensor
+from labkit.formats.file import from_bytes, read, to_bytes
+from labkit.runtime.steps import MOST_VALUES, Shape, Step, from_plain, to_plain, value_shapes
+
+_KIND = "program"
+_PARTS = ("weight", "bias")
+_MOST_STEPS = 10_000
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a program says of one of its steps.
+
+    Attributes:
+        name: of the layer in the model.
+        op: what it does.
+        format: of its weight; "" without one.
+        density: share of the weight's entries that are stored; 1 without a weight.
+        packed_bytes: of weight and bias.
+        shape: of what it makes, without the batch.
+    """
+
+    name: str
+    op: str
+    format: str
+    density: float
+    packed_bytes: int
+    shape: Shape
+
+
+class Stage(Protocol):
+    """A stretch of steps; see `SparseStage` and `DenseStage`."""
+
+    names: list[str]
+
+    def run(self, values: dict[int, NDArray[np.float32]], spent: list[float] | None = None) -> None: ...
+
+
+class Program:
+    """A network in execution order, ready to run. `labkit.runtime.compile` makes one.
+
+    Args:
+        steps: in execution order; the last one makes the output.
+        image: (c, h, w) of the input, or (features,).
+        note: plain facts kept in its file, such as the network's name.
+
+    Raises:
+        FileFormatError: the steps do not fit each other.
+    """
+
+    def __init__(self, steps: Sequence[Step], image: Shape, note: dict[str, Any] | None = None) -> None:
+        self.steps, self.image, self.note = tuple(steps), tuple(image), dict(note or {})
+        self._shapes = value_shapes(self.steps, self.image)
+        self._stages = _stages(self.steps, self._shapes)
+        self._lock = threading.Lock()  # a stage has one arena
+
+    def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute the output of a batch.
+
+        Args:
+            x: float32 (n, c, h, w), or (n, features); any n.
+
+        Returns:
+            Float32 (n, …), the output of the last step.
+
+        Raises:
+            ConfigError: `x` has another shape or type.
+        """
+        return self._run(x, None)
+
+    def profile(self, x: NDArray[np.float32]) -> list[tuple[str, float]]:
+        """Run a batch once and return (name, milliseconds) of each step, and of getting in and out of each stage.
+
+        Steps that are fused share a line. The sum is somewhat more than the time of a plain call.
+        """
+        spent = [[0.0] * (len(stage.names) + 1) for stage in self._stages]
+        self._run(x, spent)
+        rows = []
+        for stage, seconds in zip(self._stages, spent, strict=True):
+            rows += [(name, 1e3 * each) for name, each in zip([*stage.names, "in and out"], seconds, strict=True)]
+        return rows
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """What each step is, in execution order."""
+        return tuple(_layer(step, shape) for step, shape in zip(self.steps, self._shapes[1:], strict=True))
+
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of the file that `save` writes."""
+        return len(self._file)
+
+    def save(self, path: Path) -> None:
+        """Write the program to a file, whole or not at all."""
+        write_atomic(path, self._file)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a program from a file.
+
+        Raises:
+            FileFormatError: the file is damaged or hostile, or holds no program.
+        """
+        return cls._from(*read(path))
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Self:
+        """Make a program from the bytes of its file; see `load`."""
+        return cls._from(*from_bytes(raw))
+
+    @cached_property
+    def _file(self) -> bytes:
+        header = {"kind": _KIND, "image": list(self.image), "note": self.note, "steps": [to_plain(step) for step in self.steps]}
+        tensors: dict[str, Format] = {f"{n}.weight": step.weight for n, step in enumerate(self.steps) if step.weight is not None}
+        return to_bytes(
+            header, tensors | {f"{n}.bias": DenseTensor.pack(step.bias) for n, step in enumerate(self.steps) if step.bias is not None}
+        )
+
+    @classmethod
+    def _from(cls, header: dict[str, Any], tensors: dict[str, Format]) -> Self:
+        if header.get("kind") != _KIND or set(header) != {"kind", "image", "note", "steps"}:
+            raise FileFormatError(f"the file must hold a program, got {str(header.get('kind'))[:40]!r}")
+        image, plain = header["image"], header["steps"]
+        if not isinstance(image, list) or len(image) not in (1, 3) or not all(type(n) is int and 0 < n <= MOST_VALUES for n in image):
+            raise FileFormatError("a program's image must be 1 or 3 sizes")
+        if not isinstance(plain, list) or not 0 < len(plain) <= _MOST_STEPS or not isinstance(header["note"], dict):
+            raise FileFormatError(f"a program must have 1 to {_MOST_STEPS} steps")
+        if not set(tensors) <= {f"{n}.{part}" for n in range(len(plain)) for part in _PARTS}:
+            raise FileFormatError("a program's file must hold nothing but its steps' weights and biases")
+        return cls([_step(n, each, tensors) for n, each in enumerate(plain)], tuple(image), header["note"])
+
+    def _run(self, x: NDArray[np.float32], spent: list[list[float]] | None) -> NDArray[np.float32]:
+        if not isinstance(x, np.ndarray) or x.dtype != np.float32 or x.shape[1:] != self.image:
+            got = f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
+            raise ConfigError(f"the input of this program must be a float32 array (n, {', '.join(map(str, self.image))}), got {got}")
+        if not len(x):
+            return np.zeros((0, *self._shapes[-1]), np.float32)
+        values = {0: x}
+        with self._lock:
+            for n, stage in enumerate(self._stages):
+                stage.run(values, spent[n] if spent else None)
+        return values[len(self.steps)]
+
+
+def _layer(step: Step, shape: Shape) -> Layer:
+    if step.weight is None:
+        return Layer(step.name, step.op, "", 1.0, 0, shape)
+    size = step.weight.packed_bytes + (step.bias.nbytes if step.bias is not None else 0)
+    stored = len(step.weight.values) / max(1, int(np.prod(step.weight.shape))) if isinstance(step.weight, CsrTensor) else 1.0
+    return Layer(step.name, step.op, step.weight.kind, stored, size, shape)
+
+
+def _step(number: int, plain: Any, tensors: dict[str, Format]) -> Step:
+    bias = tensors.get(f"{number}.bias")
+    return from_plain(plain, tensors.get(f"{number}.weight"), None if bias is None else bias.unpack())
+
+
+def _stages(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[Stage]:
+    """Cut steps into stages: neighbours that run in the same place belong together."""
+    from labkit.runtime.kernels.dense import DenseStage
+    from labkit.runtime.sparse import SparseStage
+
+    places = _places(steps, shapes)
+    stages: list[Stage] = []
+    for place, run in groupby(range(len(steps)), key=lambda k: places[k]):
+        numbers = list(run)
+        later = {n for k in range(numbers[-1] + 1, len(steps)) for n in steps[k].inputs} | {len(steps)}
+        numbered = [(k + 1, steps[k]) for k in numbers]
+        stages.append((DenseStage if place == "dense" else SparseStage)(numbered, shapes, later))
+    return stages
+
+
+def _places(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[str]:
+    """Return where each step runs: "dense", "images" or "vectors".
+
+    Weights in compressed sparse rows run sparse, all others dense; a step without a weight runs where its first input
+    was made, as long as that is an image.
+    """
+    places: list[str] = []
+    for step in steps:
+        if step.weight is not None:
+            if step.weight.kind not in ("csr", "dense"):
+                raise ModelError(f"{step.name} has its weight in the format {step.weight.kind!r}, for which there is no kernel")
+            places.append("dense" if step.weight.kind == "dense" else "images" if step.op == "conv" else "vectors")
+            continue
+        source = step.inputs[0]
+        made_sparse = source > 0 and places[source - 1] == "images" and len(shapes[source]) == 3
+        places.append("images" if made_sparse else "dense")
+    return places

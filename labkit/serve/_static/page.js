@@ -4,6 +4,8 @@ window.labkitPage = (() => {
   const THEME_KEY = "labkit.theme.1"; // "light", "dark", or absent: as the system
   const PULSE_MS = 5000;
   const SILENCE_MS = 120000; // without any sign of progress while the cells run
+  const REST_MS = 60; // without a change to the page
+  const BUILD_LIMIT_MS = 60000;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   let progressAt = performance.now();
   let kernelLost = false;
@@ -74,24 +76,44 @@ window.labkitPage = (() => {
     box.replaceChildren(sentence("The lab did not start. ", "Load again"));
   }
 
-  // The cells have run; the front end now builds the widgets. The skeleton goes when the first one is there.
+  // The cells have run; the front end now builds the widgets. The skeleton goes when they are there and have come to rest.
   function cellsDone() {
+    if (document.body.classList.contains("is-built")) return;
+    document.body.classList.add("is-built");
     say("Building the page …");
-    const cells = document.getElementById("rendered_cells");
-    const waiting = cells.querySelector('script[type^="application/vnd.voila"]');
-    const settle = () => {
-      const box = document.getElementById("lk-loading");
-      if (box && !box.classList.contains("is-failed")) box.remove();
-      document.body.classList.add("is-ready");
-    };
+    const waiting = document.querySelector('#rendered_cells script[type^="application/vnd.voila"]');
     if (!waiting) return settle();
+    let rest = null;
     const seen = new MutationObserver(() => {
-      if (!cells.querySelector(".jupyter-widgets, .jp-OutputArea-output")) return;
-      seen.disconnect();
-      settle();
+      adopt();
+      label();
+      if (!document.querySelector("#rendered_cells .jupyter-widgets, #rendered_cells .jp-OutputArea-output")) return;
+      clearTimeout(rest);
+      rest = setTimeout(settle, REST_MS);
     });
-    seen.observe(cells, { childList: true, subtree: true });
-    setTimeout(() => { if (!document.body.classList.contains("is-ready")) fail(); }, 60000);
+    seen.observe(document.body, { childList: true, subtree: true });
+    setTimeout(() => { if (!document.body.classList.contains("is-ready")) fail(); }, BUILD_LIMIT_MS);
+  }
+
+  function settle() {
+    const box = document.getElementById("lk-loading");
+    if (box && !box.classList.contains("is-failed")) box.remove();
+    document.body.classList.add("is-ready");
+  }
+
+  // The front end puts its shell at the end of the body; it belongs into the page's main landmark.
+  function adopt() {
+    const shell = document.getElementById("main");
+    const place = document.getElementById("lk-main");
+    if (shell && shell.parentElement !== place) place.append(shell);
+  }
+
+  // The handle of a slider is what a keyboard reaches and a screen reader names: give it the slider's label.
+  function label() {
+    for (const handle of document.querySelectorAll(".widget-slider [role=slider]:not([aria-label])")) {
+      const text = handle.closest(".widget-slider").querySelector(".widget-label")?.textContent;
+      if (text) handle.setAttribute("aria-label", text);
+    }
   }
 
   function sentence(text, action) {

@@ -24,6 +24,7 @@ from labkit.core.records import Compressed, Masks, Measurement, Weights
 from labkit.core.registry import Context, find
 from labkit.core.seeds import generator
 from labkit.data.images import Images, Splits
+from labkit.formats.file import MOST_BYTES
 from labkit.measure import accuracy, cost, energy, host, latency
 from labkit.models import packed, zoo
 from labkit.models.fold import fold_batch_norm
@@ -148,7 +149,7 @@ def load_file(path: Path) -> Compressed:
         FileFormatError: the file is missing, damaged or not labkit's.
     """
     try:
-        return packed.from_file(read_limited(path, packed.MOST_BYTES))
+        return packed.from_file(read_limited(path, MOST_BYTES))
     except FileFormatError as error:
         raise FileFormatError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 

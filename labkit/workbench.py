@@ -14,10 +14,10 @@ from torch import Tensor
 from labkit import data, flow, models, runtime
 from labkit.core.progress import SILENT, Progress
 from labkit.core.recipe import Recipe
-from labkit.core.records import Accuracy, Compressed, Cost, Latency
+from labkit.core.records import Accuracy, Compressed, Cost, Latency, LayerCost
 from labkit.data.images import Splits
 from labkit.measure import accuracy, energy, latency
-from labkit.measure.cost import LayerCost, cost, layers
+from labkit.measure.cost import cost, layers
 from labkit.models import packed, zoo
 from labkit.models.layers import compressible
 
@@ -102,7 +102,7 @@ class Workbench:
 
     def remaining(self, compressed: Compressed, layer: str) -> np.ndarray:
         """Return the weights that are left of a layer, flat float32: those inside its mask, or all of the smaller layer."""
-        weight = compressed.model.get_submodule(layer).weight.detach().numpy()
+        weight = compressed.model.get_parameter(f"{layer}.weight").detach().numpy()
         mask = compressed.masks.get(f"{layer}.weight")
         return weight.reshape(-1) if mask is None else weight[mask.numpy()]
 

@@ -234,7 +234,8 @@ def spec_at(config: Config, path: tuple[str, ...]) -> Spec:
     specs = {spec.name: spec for spec in holder.specs()}
     if name not in specs:
         raise unknown_name(f"setting of {type(holder).__name__}", name, specs or ["none"])
-    return specs[name]
+    spec: Spec = specs[name]
+    return spec
 
 
 def value_at(config: Config, path: tuple[str, ...]) -> Any:

@@ -31,7 +31,7 @@ LIGHT = Palette("#3d4654", "#e3e7ed", "#aab4c2", "#0072b2", "#d55e00", ("#0072b2
 DARK = Palette("#c3cad5", "#2c3440", "#66717f", "#56b4e9", "#f0833a", ("#56b4e9", "#f0833a", "#2bc59b", "#e39cc4", "#8fd0f5", "#f2b632"))
 
 
-class LiveModel(BokehModel):  # type: ignore[misc]
+class LiveModel(BokehModel):
     """A BokehModel that sends all changes of one draw together, and can be brought up to date when a page has opened.
 
     jupyter_bokeh sends at least three messages for each change, and takes the picture that a new page gets when it is
@@ -43,7 +43,8 @@ class LiveModel(BokehModel):  # type: ignore[misc]
     @contextmanager
     def together(self) -> Iterator[None]:
         """Collect the changes made inside and send them as one patch."""
-        self._events = events = []
+        events: list[Any] = []
+        self._events = events
         try:
             yield
         finally:

@@ -161,7 +161,9 @@ def write_sheets(folder: Path, out: Path) -> None:
     for split, count in COUNTS.items():
         pixels, labels = read_split(folder, split)
         for first in range(0, count, SHEET_IMAGES):
-            Image.fromarray(stack(pixels[first : first + SHEET_IMAGES])).save(out / f"{split}-{first // SHEET_IMAGES}.png", optimize=True)
+            Image.fromarray(stack(pixels[first : min(first + SHEET_IMAGES, count)])).save(
+                out / f"{split}-{first // SHEET_IMAGES}.png", optimize=True
+            )
         Image.fromarray(labels[:count].reshape(-1, SHEET_COLUMNS)).save(out / f"{split}-labels.png", optimize=True)
 
 

@@ -4,6 +4,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 
 from labkit.core.errors import DataError, unknown_name
@@ -72,7 +73,7 @@ def _download_all(folder: Path, progress: Progress) -> None:
                 with _stalls_noticed():
                     download(f"{mirror}{file}", folder, file, md5)
                 break
-            except (RuntimeError, OSError) as error:  # URLError and time-outs are OSErrors
+            except (RuntimeError, OSError, HTTPException) as error:  # URLError and time-outs are OSErrors
                 reasons.append(str(error))
         else:
             raise DataError(

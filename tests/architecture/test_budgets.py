@@ -33,7 +33,9 @@ def parameters(node: Function) -> int:
 
 
 def _is_compiled(node: Function) -> bool:
-    return any("jit" in ast.unparse(each) or "intrinsic" in ast.unparse(each) for each in node.decorator_list)
+    """Tell whether Numba compiles a function: its arrays come as parameters, and it is one loop nest rather than calls."""
+    names = {ast.unparse(each.func if isinstance(each, ast.Call) else each).split(".")[-1] for each in node.decorator_list}
+    return bool(names & {"kernel", "inline", "njit", "jit", "intrinsic"})
 
 
 def _is_setting(node: ast.stmt) -> bool:

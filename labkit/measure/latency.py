@@ -56,6 +56,8 @@ def compare(
         LabkitError: another measurement did not end.
     """
     _check(calls, {"rounds": rounds, "warmup": warmup, "batch": batch, "threads": threads})
+    if budget_s is not None and not budget_s > 0:
+        raise ConfigError(f"compare: budget_s must be above 0 seconds, got {budget_s}")
     with machine_lock(progress) as note, limited_threads(threads), _no_collection():
         for call in calls.values():
             for _ in range(warmup):
@@ -109,7 +111,7 @@ def _rounds(calls: Mapping[str, Callable[[], Any]], rounds: int, budget_s: float
             call()
             before = time.perf_counter_ns()
             call()
-            times[name].append((time.perf_counter_ns() - before) / 1e6)
+            times[name].append(max(time.perf_counter_ns() - before, 1) / 1e6)  # a coarse clock may stand still
         progress.step(turn + 1, rounds)
     return times
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self, get_type_hints
 
-from labkit.core.errors import ConfigError, unknown_name
+from labkit.core.errors import ConfigError, UnknownNameError, unknown_name
 
 _SPEC = "labkit"
 
@@ -196,10 +196,13 @@ def _checked_part(where: str, spec: Spec, value: Any) -> Config:
         return value
     if isinstance(value, str):
         value = {"name": value}
-    if not isinstance(value, Mapping) or "name" not in value:
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
         raise ConfigError(f"{where} must be a name or {{name: …}} of a method of {spec.family}, got {value!r}")
     rest = {key: each for key, each in value.items() if key != "name"}
-    return find(value["name"], spec.family).config.from_dict(rest)
+    try:
+        return find(value["name"], spec.family).config.from_dict(rest)
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{where}: {error}") from error
 
 
 def canonical_json(value: Any) -> str:

@@ -29,6 +29,7 @@ from labkit.measure import accuracy, cost, energy, host, latency
 from labkit.models import packed, zoo
 from labkit.models.fold import fold_batch_norm
 from labkit.pruning.apply import apply_masks
+from labkit.train import recalibrate_batch_norm
 
 LATENCY_BATCH = 64  # images a call
 
@@ -74,7 +75,9 @@ def load_data(recipe: Recipe) -> Splits:
     return sets.load(recipe.data)
 
 
-def compress(start: Compressed, recipe: Recipe, splits: Splits, progress: Progress = SILENT, first: int = 0) -> Compressed:
+def compress(
+    start: Compressed, recipe: Recipe, splits: Splits, progress: Progress = SILENT, *, first: int = 0, settled: bool = True
+) -> Compressed:
     """Carry out the recipe's steps on a copy of the network, each on what the one before it left.
 
     Args:
@@ -83,14 +86,28 @@ def compress(start: Compressed, recipe: Recipe, splits: Splits, progress: Progre
         splits: what they may train and score on.
         progress: watched, and asked whether to go on.
         first: index of the first step to carry out.
+        settled: whether batch norm is measured anew where a step asks for it; a lab that sketches leaves it for later.
 
     Raises:
         LabkitError: a step cannot be carried out, or `progress` was cancelled.
     """
     compressed = start
     for n in range(first, len(recipe.steps)):
-        compressed = apply(compressed, choose(compressed, recipe, n, splits, progress))
+        value = choose(compressed, recipe, n, splits, progress)
+        compressed = apply(compressed, value)
+        if settled and isinstance(value, Masks):
+            compressed = settle(compressed, value, splits, progress)
     return compressed
+
+
+def settle(compressed: Compressed, masks: Masks, splits: Splits, progress: Progress = SILENT) -> Compressed:
+    """Measure batch norm anew on training images, if the masks that were carried out ask for it."""
+    if masks.recalibrate == 0:
+        return compressed
+    model = copy.deepcopy(compressed.model)
+    recalibrate_batch_norm(model, splits.train, masks.recalibrate, progress=progress)
+    note = f"batch norm measured anew on {masks.recalibrate} training batches"
+    return replace(compressed, model=model, report=(*compressed.report, note))
 
 
 def choose(compressed: Compressed, recipe: Recipe, n: int, splits: Splits, progress: Progress = SILENT) -> Any:

@@ -14,7 +14,7 @@ from torch import Tensor
 from labkit import data, flow, models, runtime
 from labkit.core.progress import SILENT, Progress
 from labkit.core.recipe import Recipe
-from labkit.core.records import Accuracy, Compressed, Cost, Latency, LayerCost
+from labkit.core.records import Accuracy, Compressed, Cost, Latency, LayerCost, Masks
 from labkit.data.images import Splits
 from labkit.measure import accuracy, energy, latency
 from labkit.measure.cost import cost, layers
@@ -41,6 +41,26 @@ class Timing:
     ratio: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """What is instant of a pruned network.
+
+    Attributes:
+        compressed: the network; its batch norm may still be the dense one's.
+        keep: layer → bool of the shape of the *dense* layer's weight, True where a weight stays.
+        is_unsettled: whether batch norm will be measured anew, so that the accuracy will be another one.
+    """
+
+    compressed: Compressed
+    keep: dict[str, np.ndarray]
+    is_unsettled: bool
+
+    @property
+    def zeros(self) -> float:
+        """Share of the dense network's weights that are gone."""
+        return 1 - sum(int(mask.sum()) for mask in self.keep.values()) / sum(mask.size for mask in self.keep.values())
 
 
 class Workbench:
@@ -90,16 +110,6 @@ class Workbench:
                 return flow.compress(kept, recipe, self.splits, progress, first=done)
         return flow.compress(self.dense, recipe, self.splits, progress)
 
-    def masks(self, recipe: Recipe) -> dict[str, np.ndarray]:
-        """Return, for each layer of the dense network, which weights the recipe's first step keeps.
-
-        Returns:
-            layer name → bool, of the shape of the dense layer's weight.
-        """
-        masks = flow.choose(self.dense, recipe, 0, self.splits)
-        whole = {name: np.ones(weight.shape, bool) for name, weight in self._weights.items()}
-        return whole | {name: masks.keep[f"{name}.weight"].numpy() for name in whole if f"{name}.weight" in masks.keep}
-
     def remaining(self, compressed: Compressed, layer: str) -> np.ndarray:
         """Return the weights that are left of a layer, flat float32: those inside its mask, or all of the smaller layer."""
         weight = compressed.model.get_parameter(f"{layer}.weight").detach().numpy()
@@ -109,6 +119,15 @@ class Workbench:
     def seconds_an_epoch(self) -> float:
         """Return about how long one epoch of training on the shipped images takes, judged by the network's own training."""
         return self.card.seconds / self.card.epochs / self.card.train_images * len(self.splits.train)
+
+    def sketch(self, recipe: Recipe) -> Sketch:
+        """Do what is instant of a recipe that is remembered or has one step: choose and apply."""
+        masks: Masks = flow.choose(self.dense, recipe, 0, self.splits)
+        known = self._kept.get(recipe.digest)
+        made = flow.apply(self.dense, masks) if known is None else known
+        whole = {name: np.ones(weight.shape, bool) for name, weight in self._weights.items()}
+        keep = whole | {name: masks.keep[f"{name}.weight"].numpy() for name in whole if f"{name}.weight" in masks.keep}
+        return Sketch(made, keep, known is None and masks.recalibrate > 0)
 
     def keep(self, recipe: Recipe, compressed: Compressed) -> None:
         """Remember what a job made of a recipe, so that `compress` need not do it again."""

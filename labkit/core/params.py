@@ -208,14 +208,13 @@ def _checked_part(where: str, spec: Spec, value: Any) -> Config:
         return value
     if isinstance(value, str):
         value = {"name": value}
-    if not isinstance(value, Mapping) or "name" not in value:
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
         raise ConfigError(f"{where} must be a name or {{name: …}} of a method of {spec.family}, got {shown(value)}")
     rest = {key: each for key, each in value.items() if key != "name"}
     try:
-        method = find(value["name"], spec.family)
+        return find(value["name"], spec.family).config.from_dict(rest)
     except UnknownNameError as error:
-        raise UnknownNameError(f"{where}: {error}") from None
-    return method.config.from_dict(rest)
+        raise UnknownNameError(f"{where}: {error}") from error
 
 
 def canonical_json(value: Any) -> str:

@@ -28,11 +28,13 @@ class Masks:
         channels: dependency group → bool (channels,), for a structured choice, which surgery carries out; else empty.
             With it, `keep` holds the masks that give the same outputs as the surgery.
         notes: what a person should know ("layer 0 collapsed: every weight is zero").
+        recalibrate: training batches on which batch norm is to be measured anew once the masks are carried out; 0 for none.
     """
 
     keep: Mapping[str, "Tensor"]
     channels: Mapping[str, "Tensor"] = field(default_factory=_nothing)
     notes: tuple[str, ...] = ()
+    recalibrate: int = 0
 
     @property
     def is_structured(self) -> bool:

@@ -89,8 +89,8 @@ class InvertedResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.act1(self.bn1(self.expand(x)))
         y = self.act2(self.bn2(self.depthwise(y)))
-        y = self.bn3(self.project(y))
-        return x + y if self.has_shortcut else y
+        out: Tensor = self.bn3(self.project(y))
+        return x + out if self.has_shortcut else out
 
 
 def mobilenet_small() -> nn.Module:

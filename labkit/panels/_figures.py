@@ -171,11 +171,12 @@ class LayerBars(Figure):
 
     def __init__(self, chosen: Callable[[str], None]) -> None:
         super().__init__("weights kept", "", Range1d(0, 1), ["–"])
-        self.source = ColumnDataSource({"layer": ["–"], "kept": [0.0], "chosen": [False]})
+        self.source = ColumnDataSource({"layer": ["–"], "kept": [0.0], "strength": [1.0]})
         self._all = self.plot.hbar(y="layer", left=0, right=1, height=0.72, source=self.source, line_color=None)
-        self._kept = self.plot.hbar(y="layer", left=0, right="kept", height=0.72, source=self.source, line_color=None)
-        self._mark = self.plot.scatter(x=0.012, y="layer", marker="triangle_dot", size="chosen", source=self.source)
-        for renderer in (self._all, self._kept, self._mark):
+        self._kept = self.plot.hbar(
+            y="layer", left=0, right="kept", height=0.72, source=self.source, line_color=None, fill_alpha="strength"
+        )
+        for renderer in (self._all, self._kept):
             renderer.nonselection_glyph = renderer.selection_glyph = None
         self.plot.xaxis.formatter = NumeralTickFormatter(format="0%")
         self.plot.xaxis.ticker = FixedTicker(ticks=[0, 0.25, 0.5, 0.75, 1])
@@ -189,13 +190,12 @@ class LayerBars(Figure):
         with self.widget.together():
             if list(self.plot.y_range.factors) != layers[::-1]:
                 self.plot.y_range.factors = layers[::-1]
-            marks = [9.0 if layer == chosen else 0.0 for layer in layers]
-            self.source.data = {"layer": layers, "kept": list(kept.values()), "chosen": marks}
+            strength = [1.0 if layer == chosen else 0.45 for layer in layers]
+            self.source.data = {"layer": layers, "kept": list(kept.values()), "strength": strength}
 
     def colour(self, palette: Palette) -> None:
         self._all.glyph.fill_color = palette.grid
         self._kept.glyph.fill_color = palette.accent
-        self._mark.glyph.fill_color = self._mark.glyph.line_color = palette.warn
 
     def _tapped(self, _attr: str, _old: Sequence[int], new: Sequence[int]) -> None:
         if new:
@@ -207,17 +207,21 @@ class AccuracyPlot(Figure):
 
     def __init__(self, x: str) -> None:
         super().__init__(x, "test accuracy", Range1d(-0.02, 1.0), Range1d(0, 1))
-        columns = ("x", "y", "marker", "series")
-        self.past = ColumnDataSource({name: [] for name in columns})
+        self.past = ColumnDataSource({name: [] for name in ("x", "y", "marker", "colour", "series")})
         self.now = ColumnDataSource({"x": [], "y": [], "low": [], "high": []})
-        self._past = self.plot.scatter("x", "y", marker="marker", size=9, source=self.past, fill_alpha=0.75, line_color=None)
-        self._now = self.plot.scatter("x", "y", marker="circle", size=13, source=self.now, fill_color=None, line_width=2.5)
+        style = {"fill_alpha": 0.8, "line_color": None, "legend_field": "series"}
+        self._past = self.plot.scatter("x", "y", marker="marker", fill_color="colour", size=9, source=self.past, **style)
+        self._now = self.plot.scatter("x", "y", marker="circle", size=14, source=self.now, fill_color=None, line_width=2.5)
         self._bar = Whisker(base="x", lower="low", upper="high", source=self.now, line_width=2)
         self._dense = Span(location=0.0, dimension="width", line_dash="dashed", line_width=1.5)
         for each in (self._bar, self._dense):
             self.plot.add_layout(each)
+        legend = self.plot.legend[0]
+        legend.orientation, legend.padding, legend.margin = "horizontal", 0, 0
+        legend.background_fill_alpha, legend.border_line_color = 0, None
+        self.plot.add_layout(legend, "above")
         self.plot.yaxis.formatter = self.plot.xaxis.formatter = NumeralTickFormatter(format="0%")
-        self._series: list[str] = []
+        self._names: list[str] = []  # of the series, in the order in which they came: each keeps its colour
         self._palette = LIGHT
 
     def show_now(self, x: float, y: float, low: float, high: float) -> None:
@@ -226,21 +230,22 @@ class AccuracyPlot(Figure):
 
     def show_past(self, points: Sequence[tuple[float, float, str]], dense: float) -> None:
         """Draw what was measured: (x, y, series), one marker and colour for each series."""
-        self._series = [series for _, _, series in points]
-        names = sorted(set(self._series))
-        markers = [MARKERS[names.index(series) % len(MARKERS)] for series in self._series]
+        series = [name for _, _, name in points]
+        self._names += [name for name in dict.fromkeys(series) if name not in self._names]
+        markers = [MARKERS[self._names.index(name) % len(MARKERS)] for name in series]
+        x, y = [x for x, _, _ in points], [y for _, y, _ in points]
         with self.widget.together():
             self._dense.location = dense
-            x, y = [x for x, _, _ in points], [y for _, y, _ in points]
-            self.past.data = {"x": x, "y": y, "marker": markers, "series": self._colours(names)}
+            self.past.data = {"x": x, "y": y, "marker": markers, "colour": self._colours(series), "series": series}
 
     def colour(self, palette: Palette) -> None:
         self._palette = palette
         self._now.glyph.line_color = self._bar.line_color = palette.warn
         self._bar.upper_head.line_color = self._bar.lower_head.line_color = palette.warn
         self._dense.line_color = palette.faint
-        self._past.glyph.fill_color = "series"
-        self.past.data = dict(self.past.data) | {"series": self._colours(sorted(set(self._series)))}
+        self.plot.legend.label_text_color = palette.text
+        self.plot.legend.label_text_font_size = "12px"
+        self.past.data = dict(self.past.data) | {"colour": self._colours(list(self.past.data["series"]))}
 
-    def _colours(self, names: list[str]) -> list[str]:
-        return [self._palette.series[names.index(series) % len(self._palette.series)] for series in self._series]
+    def _colours(self, series: Sequence[str]) -> list[str]:
+        return [self._palette.series[self._names.index(name) % len(self._palette.series)] for name in series]

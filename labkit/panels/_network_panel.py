@@ -4,21 +4,22 @@ A picker of networks and of the layer in view, Reset, the score strip, the live 
 everything that was measured. A lab's own panel adds its controls and its views.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import ipywidgets
 
 from labkit.core.progress import Progress
 from labkit.core.recipe import Recipe
-from labkit.core.records import Accuracy, Compressed, Cost
+from labkit.core.records import Accuracy, Cost
 from labkit.panels import _strip
 from labkit.panels._figures import AccuracyPlot, Figure
 from labkit.panels._panel import Panel, View
-from labkit.workbench import Timing, Workbench, workbench
+from labkit.workbench import Sketch, Timing, Workbench, workbench
 
 NETWORKS = ("vgg-small-bn", "resnet-small", "mobilenet-small", "lenet-5", "lenet-300-100")
+FIRST_LOOK = 1000  # images that an accuracy before recalibration is judged by
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class NetworkState:
         """Return the recipe that makes the network on show."""
         raise TypeError(f"{type(self).__name__} must say which recipe it stands for")
 
-    def dot(self) -> tuple[float, str]:
-        """Return where the configuration stands in the plane of accuracies: x and the series it belongs to."""
-        raise TypeError(f"{type(self).__name__} must say where its dot stands")
+    def series(self) -> str:
+        """Return the name of the curve that the configuration belongs to in the plane of accuracies."""
+        raise TypeError(f"{type(self).__name__} must say which series it belongs to")
 
 
 S = TypeVar("S", bound=NetworkState)
@@ -50,18 +51,20 @@ class Measured:
     """What is known of the network on show; what is not yet measured is None.
 
     Attributes:
-        compressed: the network.
+        sketch: the network, as far as it is instant.
         size: bytes of its file.
         cost: its parameters and MACs.
         accuracy: so far.
+        unsettled: accuracy before batch norm was measured anew, where that was done.
         timing: the last one, perhaps of an earlier configuration.
         timing_is_current: whether it is of this one.
     """
 
-    compressed: Compressed
+    sketch: Sketch
     size: int
     cost: Cost
     accuracy: Accuracy | None = None
+    unsettled: Accuracy | None = None
     timing: Timing | None = None
     timing_is_current: bool = False
 
@@ -117,9 +120,10 @@ class NetworkPanel(Panel[S], Generic[S]):
         """Let people change what decides the network, or not while a job depends on it; a lab adds its own controls."""
         self.network.disabled = self.reset_button.disabled = not enabled
 
-    def compress(self) -> Compressed:
-        """Make the network that the present state stands for."""
-        return self.bench.compress(self.state.recipe(self.bench.card.data))
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that makes the network on show."""
+        return self.state.recipe(self.bench.card.data)
 
     def draw_layer(self) -> None:
         """Show the chosen layer in the lab's own views."""
@@ -131,11 +135,11 @@ class NetworkPanel(Panel[S], Generic[S]):
 
     def _draw(self) -> None:
         bench, last = self.bench, self.measured
-        compressed = self.compress()
-        self.measured = Measured(compressed, 0, bench.dense_cost)
+        sketch = bench.sketch(self.recipe)
+        timing = last.timing if last is not None and last.sketch.compressed.network == self.state.network else None
+        self.measured = Measured(sketch, 0, bench.dense_cost, timing=timing)
         self.draw_layer()
-        timing = last.timing if last is not None and last.compressed.network == compressed.network else None
-        self.measured = Measured(compressed, len(bench.file(compressed)), bench.cost(compressed), timing=timing)
+        self.measured = replace(self.measured, size=len(bench.file(sketch.compressed)), cost=bench.cost(sketch.compressed))
         self._draw_strip()
         self._draw_choice()
         self._draw_past()
@@ -156,7 +160,7 @@ class NetworkPanel(Panel[S], Generic[S]):
         latency, ratio = (timing.latency, timing.ratio) if timing is not None else (None, None)
         self.strip.show(
             (
-                _strip.accuracy_cell(found.accuracy, bench.card.accuracy, len(bench.splits.test)),
+                _strip.accuracy_cell(found.accuracy, bench.card.accuracy, len(bench.splits.test), found.unsettled),
                 _strip.bytes_cell(found.size, dense, "not smaller: below a third of zeros an index costs more than it saves"),
                 _strip.macs_cell(found.cost, bench.dense_cost),
                 _strip.latency_cell(latency, ratio, self.why_slow(), is_current=found.timing_is_current),
@@ -165,35 +169,50 @@ class NetworkPanel(Panel[S], Generic[S]):
         )
 
     def _live(self, version: int, progress: Progress) -> None:
-        bench, state, found = self.bench, self.state, self.measured
+        with self._lock:
+            bench, recipe, found = self.bench, self.recipe, self.measured
         if found is None:
             return
-        for accuracy in bench.accuracy(found.compressed, progress):
-            if not self.if_current(version, lambda accuracy=accuracy: self._show_accuracy(state, accuracy)):  # type: ignore[misc]
+        compressed = found.sketch.compressed
+        if found.sketch.is_unsettled:
+            before = self._first_look(bench.accuracy(compressed, progress))
+            self.if_current(version, lambda: self._learn(accuracy=before))
+            compressed = bench.compress(recipe, progress)
+            self.if_current(version, lambda: self._learn(accuracy=None, unsettled=before))
+        for accuracy in bench.accuracy(compressed, progress):
+            if not self.if_current(version, lambda accuracy=accuracy: self._show_accuracy(accuracy)):  # type: ignore[misc]
                 return
-        timing = bench.latency(found.compressed, progress)
-        self.if_current(version, lambda: self._show_timing(timing))
+        timing = bench.latency(compressed, progress)
+        self.if_current(version, lambda: self._learn(timing=timing, timing_is_current=True))
 
-    def _show_accuracy(self, state: S, accuracy: Accuracy) -> None:
+    @staticmethod
+    def _first_look(estimates: Iterator[Accuracy]) -> Accuracy:
+        """Return the first estimate that has seen enough to tell a collapse from a scratch."""
+        found = next(estimates)
+        for found in estimates:
+            if found.n >= FIRST_LOOK:
+                break
+        return found
+
+    def _learn(self, **found: Any) -> None:
         if self.measured is not None:
-            self.measured = replace(self.measured, accuracy=accuracy)
+            self.measured = replace(self.measured, **found)
         self._draw_strip()
-        x, series = state.dot()
+
+    def _show_accuracy(self, accuracy: Accuracy) -> None:
+        self._learn(accuracy=accuracy)
+        if self.measured is None:
+            return
+        x = self.measured.sketch.zeros
         self.plane.show_now(x, accuracy.share, accuracy.low, accuracy.high)
         if accuracy.n == len(self.bench.splits.test):
-            self._points[state.recipe(self.bench.card.data).digest] = (state.network, x, accuracy.share, series)
+            self._points[self.recipe.digest] = (self.state.network, x, accuracy.share, self.state.series())
             self._draw_past()
-
-    def _show_timing(self, timing: Timing) -> None:
-        if self.measured is not None:
-            self.measured = replace(self.measured, timing=timing, timing_is_current=True)
-        self._draw_strip()
 
     def _draw_past(self) -> None:
         points = [(x, y, series) for network, x, y, series in self._points.values() if network == self.state.network]
         self.plane.show_past(points, self.bench.card.accuracy)
-        series = sorted({series for _, _, series in points})
-        said = f"Measured so far: {', '.join(series)}." if series else "Every setting that settles leaves a dot here."
+        said = f"{len(points)} settings measured." if points else "Every setting that settles leaves a dot here."
         self.plane_view.say(f"{said} Dashed: the dense network. Ring: the present setting with its 95 % interval.")
 
 

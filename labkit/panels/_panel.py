@@ -133,14 +133,26 @@ class Panel(Generic[S]):
 
 
 class View:
-    """A card of the page: a title, something to look at, and one sentence that says what it shows."""
+    """A card of the page: a title, something to look at, and one sentence that says what it shows.
 
-    def __init__(self, title: str, *children: ipywidgets.Widget) -> None:
+    Args:
+        title: of the card.
+        children: what there is to look at.
+        is_wide: over the whole width, its children side by side where there is room.
+    """
+
+    def __init__(self, title: str, *children: ipywidgets.Widget, is_wide: bool = False) -> None:
         heading = ipywidgets.HTML(f"<h2>{html.escape(title)}</h2>")
         self._summary = ipywidgets.HTML()
         self._summary.add_class("lk-summary")
+        if is_wide:
+            pair = ipywidgets.Box(children)
+            pair.add_class("lk-pair")
+            children = (pair,)
         self.widget = ipywidgets.VBox([heading, *children, self._summary])
         self.widget.add_class("lk-view")
+        if is_wide:
+            self.widget.add_class("is-wide")
 
     def say(self, sentence: str) -> None:
         """Put what the view shows into plain words."""

@@ -52,15 +52,25 @@ def _cell_html(cell: Cell) -> str:
     return f'<div class="{kind}" title="{title}"><dt>{name}</dt><dd class="lk-value">{value}</dd><dd class="lk-detail">{detail}</dd></div>'
 
 
-def accuracy_cell(found: Accuracy | None, dense: float, total: int) -> Cell:
-    """Accuracy with its 95 % interval and its difference to the dense network, in points."""
+def accuracy_cell(found: Accuracy | None, dense: float, total: int, unsettled: Accuracy | None = None) -> Cell:
+    """Accuracy with its 95 % interval and its difference to the dense network, in points.
+
+    Args:
+        found: so far; None before the first estimate.
+        dense: share of the dense network.
+        total: images of the whole test set.
+        unsettled: accuracy before batch norm was measured anew, where that was done.
+    """
     if found is None:
         return Cell("accuracy", "…", f"dense {dense:.1%}", is_settled=False)
     half = 50 * (found.high - found.low)
     points = 100 * (found.share - dense)
     seen = f"all {total:,} test images" if found.n == total else f"{found.n:,} of {total:,} images"
     title = f"{found.correct:,} of {found.n:,} correct; 95 % interval {found.low:.2%} to {found.high:.2%}; dense {dense:.2%}"
-    return Cell("accuracy", f"{found.share:.1%} ± {half:.1f}", f"{_signed(points)} points to dense · {seen}", found.n == total, title)
+    before = f" · {unsettled.share:.0%} before batch norm was measured anew" if unsettled is not None else ""
+    return Cell(
+        "accuracy", f"{found.share:.1%} ± {half:.1f}", f"{_signed(points)} points to dense · {seen}{before}", found.n == total, title
+    )
 
 
 def bytes_cell(size: int, dense: int, excuse: str) -> Cell:
@@ -72,9 +82,8 @@ def bytes_cell(size: int, dense: int, excuse: str) -> Cell:
 def macs_cell(cost: Cost, dense: Cost) -> Cell:
     """Multiply-accumulates an image: what a dense engine computes, and those whose weight is not zero."""
     title = f"{cost.macs:,} MACs, {cost.effective_macs:,} with a weight that is not zero; dense {dense.macs:,}"
-    return Cell(
-        "MACs per image", millions(cost.effective_macs), f"not zero, of {millions(cost.macs)} ({millions(dense.macs)} dense)", title=title
-    )
+    zeros = "" if cost.effective_macs == cost.macs else f"weight not zero, of {millions(cost.macs)} · "
+    return Cell("MACs per image", millions(cost.effective_macs), f"{zeros}{millions(dense.macs)} dense", title=title)
 
 
 def latency_cell(found: Latency | None, ratio: float | None, excuse: str, *, is_current: bool) -> Cell:

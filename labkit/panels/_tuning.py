@@ -24,7 +24,7 @@ class TuningJob:
 
     def __init__(self, label: str, start: Callable[[], None], cancel: Callable[[], None]) -> None:
         self.bar, self.curve = JobBar(label, start, cancel), CurvePlot("training step", "loss")
-        self.view = View(label, self.bar.widget, self.curve.widget)
+        self.view = View(label, self.bar.widget, self.curve.widget, is_wide=True)
         self.view.say("The loss of the last job, over its training steps.")
 
     def start(self, panel: Panel, bench: Workbench, recipe: Recipe, done: Callable[[Compressed | None], None]) -> None:  # type: ignore[type-arg]

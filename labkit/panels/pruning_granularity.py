@@ -9,7 +9,6 @@ import numpy as np
 
 from labkit.core.params import replace_at
 from labkit.core.recipe import Recipe, Step
-from labkit.core.records import Compressed
 from labkit.core.registry import method_of
 from labkit.panels._controls import Control, ControlSet, Path
 from labkit.panels._figures import Histogram, LayerBars
@@ -19,7 +18,7 @@ from labkit.panels._raster import Raster, encode
 from labkit.panels._tuning import TuningJob
 from labkit.pruning.criterion.magnitude import MagnitudeConfig
 from labkit.pruning.schedule.masked_finetune import MaskedFinetuneConfig
-from labkit.workbench import Workbench, workbench
+from labkit.workbench import Sketch, Workbench, workbench
 
 QUESTION = (
     "At the same share of zeros, what do single weights and whole channels cost in accuracy, and what do they gain in bytes and time?"
@@ -54,8 +53,8 @@ class State(NetworkState):
         steps = (Step(self.prune), Step(self.tune))
         return Recipe(self.network, data, steps if self.is_tuned else steps[:1])
 
-    def dot(self) -> tuple[float, str]:
-        return self.sparsity, f"{self.granularity}, tuned" if self.is_tuned else self.granularity
+    def series(self) -> str:
+        return f"{self.granularity} (tuned)" if self.is_tuned else self.granularity
 
     @property
     def granularity(self) -> str:
@@ -119,9 +118,8 @@ class PruningGranularity(NetworkPanel[State]):
         bench, state, found = self.bench, self.state, self.measured
         if found is None:
             return
-        masks = bench.masks(state.recipe(bench.card.data))
-        weight, keep = bench.weight(state.layer), masks[state.layer]
-        left = bench.remaining(found.compressed, state.layer)
+        weight, keep = bench.weight(state.layer), found.sketch.keep[state.layer]
+        left = bench.remaining(found.sketch.compressed, state.layer)
         size = " × ".join(map(str, weight.shape))
         text = f"{state.layer}: {size}, drawn as {len(weight)} outputs (rows) by {weight[0].size} inputs; {1 - keep.mean():.1%} pruned."
         self.raster.show(encode(weight, keep, float(np.abs(weight).max())), text)
@@ -130,15 +128,18 @@ class PruningGranularity(NetworkPanel[State]):
         self.histogram_view.say(
             f"{int(keep.sum()):,} of {keep.size:,} weights stay. Outline: the trained layer. Filled: what is left of it."
         )
-        self._draw_layers({name: float(mask.mean()) for name, mask in masks.items()}, found.compressed)
+        self._draw_layers(found.sketch)
         self.controls["prune"].show(state.prune)
         self.controls["tune"].show(state.tune)
 
-    def _draw_layers(self, kept: dict[str, float], compressed: Compressed) -> None:
+    def _draw_layers(self, sketch: Sketch) -> None:
+        kept = {name: float(mask.mean()) for name, mask in sketch.keep.items()}
         self.bars.show(kept, self.state.layer)
         least = min(kept, key=lambda name: kept[name])
-        collapsed = " ".join(f"{line}." for line in compressed.report if "collapsed" in line)
-        self.layers_view.say(f"Least is kept of {least}: {kept[least]:.0%}. Click a bar to look at that layer. {collapsed}")
+        collapsed = " ".join(f"{line}." for line in sketch.compressed.report if "collapsed" in line)
+        self.layers_view.say(
+            f"{sketch.zeros:.1%} of all weights are gone; least is kept of {least}, {kept[least]:.0%}. Full colour: the layer in view; click a bar to look at another. {collapsed}"
+        )
         seconds = self.bench.seconds_an_epoch() * self.state.tune.epochs
         self.job.bar.rest(f"Trains what is left on 16,000 images an epoch: about {seconds:.0f} s here.")
 

@@ -39,7 +39,8 @@ def select(model: nn.Module, config: PruningConfig, context: Context, saliency: 
         return selection.masks(Ratios({}))
     call: dict[str, Callable[..., Any]] = {**context.call, "units": selection.units, "masks": selection.masks, "macs": selection.macs}
     ratios: Ratios = method_of(config.ratio).run(model, config.ratio, replace(context, call=call))
-    return selection.masks(ratios)
+    masks = selection.masks(ratios)
+    return replace(masks, recalibrate=config.recalibrate) if masks.is_structured else masks
 
 
 @dataclass(frozen=True)

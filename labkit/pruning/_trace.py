@@ -65,7 +65,6 @@ class Walk:
     fixed: dict[int, str] = field(default_factory=dict)
     norms: dict[str, str] = field(default_factory=dict)
     layers: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
-    made: dict[str, list[int]] = field(default_factory=dict)  # layer → the indices of its output
 
 
 def walk(model: nn.Module, example: Tensor) -> Walk:
@@ -77,7 +76,7 @@ def walk(model: nn.Module, example: Tensor) -> Walk:
     _refuse_shared_parameters(model)
     try:
         skeleton = copy.deepcopy(model).eval().to("meta")
-        traced = fx.symbolic_trace(skeleton)
+        traced = fx.symbolic_trace(skeleton).to("meta")  # with the constants that tracing made
         _Shapes(traced).run(example.to("meta"))
     except Exception as error:  # whatever torch raises for code that depends on values, and for inputs that do not fit
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -95,6 +94,7 @@ class _Shapes(fx.Interpreter):
         result = super().run_node(n)
         if isinstance(result, Tensor):
             n.meta["shape"] = result.shape
+        n.meta["several"] = isinstance(result, tuple | list) and any(isinstance(each, Tensor) for each in result)
         return result
 
 
@@ -111,6 +111,8 @@ class _Walker:
                 self._fix(self._index.get(result, []), "logits")
             return
         shape = _shape(node)
+        if node.meta["several"]:
+            raise self._unknown(node)
         if shape is None:
             return  # a number, a size
         index = self._indices_of(node, shape)
@@ -164,26 +166,17 @@ class _Walker:
             )
         groups = module.groups if isinstance(module, nn.Conv2d) else 1
         c_out, c_in = module.weight.shape[0], len(given)
-        again = self.out.made.get(name)
-        positions = shape[2:].numel() + (self.out.layers[name][3] if again is not None else 0)
-        self.out.layers[name] = (c_out, module.weight.shape[1], module.weight[0, 0].numel(), positions)
+        before = self.out.layers[name][3] if name in self.out.layers else 0  # a layer may be used again
+        self.out.layers[name] = (c_out, module.weight.shape[1], module.weight[0, 0].numel(), before + shape[2:].numel())
         if groups > 1 and groups == c_in:
             made = [index for index in given for _ in range(c_out // c_in)]
             self._link(name, "depthwise", made, "depthwise: each filter reads one channel and makes its own")
-        else:
-            self._couple(given, groups)
-            self._link(name, "in", given, _reads(groups, c_in, module))
-            made = self.out.indices.fresh(c_out)
-            self._couple(made, groups)
-            self._link(
-                name,
-                "out",
-                made,
-                "its filters make these channels" if groups == 1 else "its filters make these channels, alike in each group",
-            )
-        if again is not None:
-            self.out.indices.unite(made, again)
-        self.out.made[name] = made
+            return made
+        self._couple(given, groups)
+        self._link(name, "in", given, "reads them: columns of its weight" + (f", as many in each of {groups} groups" if groups > 1 else ""))
+        made = self.out.indices.fresh(c_out)
+        self._couple(made, groups)
+        self._link(name, "out", made, "its filters make these channels" + (f", as many in each of {groups} groups" if groups > 1 else ""))
         return made
 
     def _couple(self, index: list[int], groups: int) -> None:
@@ -238,6 +231,11 @@ class _Walker:
         return self._index[inputs[0]]
 
     def _link(self, layer: str, side: str, index: list[int], why: str) -> None:
+        """Note that a module's axis has these indices; an axis that is used again keeps one set of them."""
+        for link in self.out.links:
+            if (link.layer, link.side) == (layer, side):
+                self.out.indices.unite(link.index, index)
+                return
         self.out.links.append(Link(layer, side, tuple(index), why))
 
     def _fix(self, index: list[int], why: str) -> list[int]:
@@ -250,10 +248,6 @@ class _Walker:
         return ModelError(
             f"labkit does not know how {what} at '{_name(node)}' links channels: prune single weights or kernels, or leave it out"
         )
-
-
-def _reads(groups: int, c_in: int, module: nn.Conv2d | nn.Linear) -> str:
-    return "reads them: columns of its weight" if groups == 1 else f"reads them in {groups} groups, as many in each"
 
 
 def _sizes(node: fx.Node) -> list[Any]:
@@ -278,7 +272,9 @@ def _operation(node: fx.Node) -> str:
 
 def _refuse_shared_parameters(model: nn.Module) -> None:
     seen: dict[int, str] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        other = seen.setdefault(id(parameter), name)
-        if other != name:
-            raise ModelError(f"'{name}' and '{other}' are one parameter: labkit cannot shrink tied weights, untie them first")
+    modules = dict(model.named_modules())  # each once, also where it is used twice
+    names = [f"{name}.{key}".lstrip(".") for name, module in modules.items() for key, _ in module.named_parameters(recurse=False)]
+    for name in names:
+        first = seen.setdefault(id(model.get_parameter(name)), name)
+        if first != name:
+            raise ModelError(f"'{first}' and '{name}' are one parameter: labkit cannot shrink tied weights, untie them first")

@@ -69,8 +69,7 @@ def masked_finetune(
     hooks = MaskHooks(state.model, keep)
     fit(state, images, settings, hooks=hooks, progress=progress)
     recalibrate_batch_norm(state.model, images, recalibrate, settings.batch, progress)
-    epochs = f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}"
-    return f"trained {epochs} on {len(images):,} images at a learning rate of {settings.lr:g}; the last epoch's loss is {hooks.loss:.4f}"
+    return f"trained {_epochs(settings.epochs, 'epoch')} on {len(images):,} images at a learning rate of {settings.lr:g}; the last epoch's loss is {hooks.loss:.4f}"
 
 
 class MaskHooks(NoHooks):
@@ -136,9 +135,15 @@ def run(model: nn.Module, config: MaskedFinetuneConfig, context: Context) -> Wei
         note = masked_finetune(state, keep, context.data.train, settings, recalibrate=config.recalibrate, progress=context.progress)
     except Cancelled:
         if "keep_partial" in context.call:
-            context.call["keep_partial"](Weights(_state_of(state.model), (f"fine-tuning was cancelled after {state.epoch} whole epochs",)))
+            context.call["keep_partial"](
+                Weights(_state_of(state.model), (f"fine-tuning was cancelled after {_epochs(state.epoch, 'whole epoch')}",))
+            )
         raise
     return Weights(_state_of(state.model), (note,))
+
+
+def _epochs(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _state_of(model: nn.Module) -> dict[str, Tensor]:

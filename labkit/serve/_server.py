@@ -17,7 +17,6 @@ from tornado.web import Application
 from voila.app import Voila
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.static_file_handler import AllowListFileHandler, TemplateStaticFileHandler
-from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from labkit.serve import _handlers, _settings
 
@@ -76,7 +75,7 @@ class LabServer(Voila):
             (at("/labs/(.*)"), _handlers.LabHandler, lab_page),
             (at("/pulse", _KERNEL), _handlers.PulseHandler),
             (at("/api/kernels", _KERNEL), KernelHandler),
-            (at("/api/kernels", _KERNEL, "channels"), VoilaKernelWebsocketHandler),
+            (at("/api/kernels", _KERNEL, "channels"), _handlers.ChannelsHandler),
             (at("/voila/api/shutdown/(.*)"), VoilaShutdownKernelHandler),
             (at("/voila/templates/(.*)"), TemplateStaticFileHandler),
             (at("/voila/files/(.*)"), AllowListFileHandler, self._picture_rules()),

@@ -7,10 +7,11 @@ import webbrowser
 from pathlib import Path
 from socket import socket
 
-from labkit.core.errors import LabkitError
+from labkit.core.errors import ConfigError, LabkitError
 from labkit.serve._folder import find_lab, lab_names, labs_folder
 
 _HOST = "127.0.0.1"
+_LAST_PORT = 65535
 
 
 def serve(lab: str | None, *, port: int = 8866, open_browser: bool = True, folder: Path | None = None) -> None:
@@ -24,6 +25,7 @@ def serve(lab: str | None, *, port: int = 8866, open_browser: bool = True, folde
 
     Raises:
         UnknownNameError: there is no such lab.
+        ConfigError: `port` is no port number.
         LabkitError: the port is taken or not allowed, or there are no labs.
     """
     where = labs_folder() if folder is None else folder.resolve()
@@ -42,21 +44,26 @@ def serve(lab: str | None, *, port: int = 8866, open_browser: bool = True, folde
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
-    server = LabServer()
-    server.prepare(where, name)
-    server.serve(sockets, ready)
+    server = LabServer.instance()  # the one whose log Voilà's parts write to
+    try:
+        server.prepare(where, name)
+        server.serve(sockets, ready)
+    finally:
+        LabServer.clear_instance()
 
 
 def _bind(port: int) -> list[socket]:
     """Take the port, before anything else is started.
 
     Raises:
+        ConfigError: it is no port number.
         LabkitError: it is taken, or this person may not use it.
     """
+    if not 1 <= port <= _LAST_PORT:
+        raise ConfigError(f"port must be in [1, {_LAST_PORT}], got {port}")
     from tornado.netutil import bind_sockets
 
     try:
         return bind_sockets(port, address=_HOST)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise LabkitError(f"port {port} cannot be used ({reason}): stop what runs there, or choose another with --port") from error
+    except OSError as error:
+        raise LabkitError(f"port {port} cannot be used ({error.strerror}): stop what runs there, or choose another with --port") from error

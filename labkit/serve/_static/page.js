@@ -149,7 +149,8 @@ window.labkitPage = (() => {
     const base = document.body.dataset.baseUrl.replace(/voila\/$/, "");
     try {
       const answer = await fetch(`${base}pulse/${id}`, { cache: "no-store" });
-      kernelLost = answer.status === 410;
+      if (!answer.ok) throw new Error(answer.statusText);
+      kernelLost = !(await answer.json()).alive;
       banner(kernelLost ? "The lab’s kernel stopped: what you see no longer answers. " : "");
       if (kernelLost) fail();
     } catch {

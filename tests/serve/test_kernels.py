@@ -1,0 +1,69 @@
+"""When a kernel is ended, with a clock and kernels of our own making."""
+
+import asyncio
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_server._tz import utcnow
+
+from labkit.serve._kernels import LabKernelManager, OwnKernelSpecManager
+
+
+class Manager(LabKernelManager):
+    """Holds one kernel that is only a record, and notes what was ended."""
+
+    def hold(self, idle, pages, state="idle", lives=True):
+        self._kernels = {"k": SimpleNamespace(last_activity=utcnow() - timedelta(seconds=idle), execution_state=state)}
+        self._kernel_connections = {"k": pages}
+        self.lives, self.ended = lives, []
+        return self
+
+    async def is_alive(self, kernel_id):
+        return self.lives
+
+    async def shutdown_kernel(self, kernel_id, now=False, restart=False):
+        self.ended.append(kernel_id)
+
+
+def ended(manager):
+    asyncio.run(manager.cull_kernel_if_idle("k"))
+    return bool(manager.ended)
+
+
+@pytest.fixture
+def manager():
+    return Manager(cull_idle_timeout=0, cull_alone_timeout=100)
+
+
+@pytest.mark.parametrize(
+    ("idle", "pages", "expected"),
+    [(50, 0, False), (150, 0, True), (150, 1, False), (900, 1, False), (1100, 1, True)],
+)
+def test_a_kernel_lives_longer_with_its_page(manager, idle, pages, expected):
+    manager.cull_idle_timeout = 1000
+    assert ended(manager.hold(idle, pages)) is expected
+
+
+def test_a_busy_kernel_is_left_alone_unless_its_process_is_gone(manager):
+    manager.cull_idle_timeout = 1000
+    assert not ended(manager.hold(5000, 0, state="busy"))
+    assert ended(manager.hold(0, 1, state="busy", lives=False))
+
+
+def test_alive_is_about_the_process(manager):
+    assert asyncio.run(manager.hold(0, 1).alive("k"))
+    assert not asyncio.run(manager.hold(0, 1, lives=False).alive("k"))
+    assert not asyncio.run(manager.alive("other"))
+
+
+def test_a_kernel_of_the_same_name_elsewhere_is_not_taken(tmp_path, monkeypatch):
+    other = tmp_path / "kernels" / "python3"
+    other.mkdir(parents=True)
+    (other / "kernel.json").write_text('{"argv": ["/usr/bin/false"], "display_name": "another", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    assert KernelSpecManager().get_kernel_spec("python3").display_name == "another"
+    ours = OwnKernelSpecManager()
+    assert ours.get_kernel_spec("python3").display_name != "another"
+    assert list(ours.get_all_specs()) == ["python3"]

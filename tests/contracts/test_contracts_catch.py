@@ -75,9 +75,11 @@ def test_a_change_of_the_data_is_caught() -> None:
 
 @pytest.mark.parametrize("bad", ["no_such_method", {"name": "no_such_method"}, 3])
 def test_a_bad_part_is_refused_with_class_and_field(bad: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = part("pruning.criterion", "toy", help="what the step is made of")
+
     @dataclass(frozen=True, kw_only=True)
     class WholeConfig(Config):
-        inner: Config = part("pruning.criterion", "toy", help="what the step is made of")
+        inner: Config = declared
 
     monkeypatch.setitem(registry._METHODS, "toy", toy(lambda *_: None))
     monkeypatch.setitem(registry._BY_CONFIG, ToyConfig, registry._METHODS["toy"])

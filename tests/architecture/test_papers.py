@@ -8,11 +8,13 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.architecture.exceptions import is_built, not_built
 from tests.architecture.papers import PAPERS, Block, blocks, command_lines, named_paths
 from tests.architecture.source import ROOT, tracked
 
+RECIPES = [(paper, block) for paper in PAPERS for block in blocks(paper) if block.language == "yaml"]
 PYTHON = [(paper, block) for paper in PAPERS for block in blocks(paper) if block.language == "python"]
 COMMANDS = [(paper, arguments, line) for paper in PAPERS for arguments, line in command_lines(paper)]
 
@@ -43,6 +45,17 @@ def test_every_block_of_python_runs(paper: Path, block: Block, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     with contextlib.redirect_stdout(io.StringIO()):
         exec(compile(block.text, f"{paper.name}, line {block.line}", "exec"), {"__name__": "__paper__"})
+
+
+@pytest.mark.parametrize(("paper", "block"), RECIPES, ids=lambda each: each.name if isinstance(each, Path) else f"line{each.line}")
+def test_every_block_of_yaml_is_a_recipe(paper: Path, block: Block) -> None:
+    if not is_built("labkit.core.recipe"):
+        pytest.skip("labkit.core.recipe is listed as not built")
+    from labkit.core.recipe import Recipe
+
+    shown = yaml.safe_load(block.text)
+    written = Recipe.from_dict(shown).to_dict()
+    assert [step["method"] for step in written["steps"]] == [step["method"] for step in shown["steps"]], f"{paper.name}:{block.line}"
 
 
 def _imported(text: str) -> list[str]:

@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from labkit.core.params import Config, param
+from labkit.core import registry
+from labkit.core.errors import ConfigError, UnknownNameError
+from labkit.core.params import Config, param, part
 from labkit.core.registry import Context, Method
 from labkit.core.seeds import generator
 from labkit.data import load
@@ -69,6 +71,21 @@ def test_a_change_of_the_data_is_caught() -> None:
         return 1
 
     assert run_twice(toy(run)).changes
+
+
+@pytest.mark.parametrize("bad", ["no_such_method", {"name": "no_such_method"}, 3])
+def test_a_bad_part_is_refused_with_class_and_field(bad: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = part("pruning.criterion", "toy", help="what the step is made of")
+
+    @dataclass(frozen=True, kw_only=True)
+    class WholeConfig(Config):
+        inner: Config = declared
+
+    monkeypatch.setitem(registry._METHODS, "toy", toy(lambda *_: None))
+    monkeypatch.setitem(registry._BY_CONFIG, ToyConfig, registry._METHODS["toy"])
+    assert WholeConfig(inner={"name": "toy", "share": 0.25}).inner == ToyConfig(share=0.25)
+    with pytest.raises((ConfigError, UnknownNameError), match=r"WholeConfig\.inner"):
+        WholeConfig(inner=bad)
 
 
 def test_sections_of_a_card(tmp_path: Any) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 from labkit.core import registry
 from labkit.core.params import Config, param
 from labkit.core.registry import Context, Method
+from tests.architecture.papers import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -131,6 +132,14 @@ def test_results_of_another_form_are_refused(tmp_path: Path, toy: Method, monkey
     path.write_text(json.dumps(_result(methods=["no_such_method"])))
     with pytest.raises(LookupError, match="no_such_method"):
         generate.read_results(tmp_path)
+
+
+def test_the_form_that_contributing_shows_is_the_form_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate, "find", lambda name: name)
+    (block,) = [each for each in blocks(ROOT / "CONTRIBUTING.md") if each.language == "json"]
+    (tmp_path / "02.json").write_text(block.text)
+    (content,) = generate.read_results(tmp_path)
+    assert "difference 3.1 [2.2, 4] points" in generate.measured("weight", [content | {"host": "a machine"}])
 
 
 def test_a_title_is_the_first_heading(tmp_path: Path) -> None:

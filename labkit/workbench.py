@@ -4,6 +4,8 @@ Instant are `compress` for pruning steps, `file` and `cost`; live are `accuracy`
 that train. A panel only knows these callables, so it is tested without a network and without a browser.
 """
 
+import copy
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -15,13 +17,16 @@ from labkit import data, flow, models, runtime
 from labkit.core.progress import SILENT, Progress
 from labkit.core.recipe import Recipe
 from labkit.core.records import Accuracy, Compressed, Cost, Latency, LayerCost, Masks
+from labkit.core.seeds import generator
 from labkit.data.images import Splits
 from labkit.measure import accuracy, energy, latency
 from labkit.measure.cost import cost, layers
 from labkit.models import packed, zoo
 from labkit.models.layers import compressible
+from labkit.train import FitConfig, fit, start
 
 BYTES_A_PARAMETER = 4
+TIMED_STEPS = 6
 KEPT_RESULTS = 16  # of jobs; each holds one network of at most 2 MB
 
 
@@ -76,6 +81,7 @@ class Workbench:
         self.dense = Compressed(models.load(network), network)
         self.splits: Splits = data.load(self.card.data)
         self._kept: dict[str, Compressed] = {}
+        self._seconds_an_epoch: float | None = None
 
     @cached_property
     def dense_file(self) -> bytes:
@@ -116,9 +122,15 @@ class Workbench:
         mask = compressed.masks.get(f"{layer}.weight")
         return weight.reshape(-1) if mask is None else weight[mask.numpy()]
 
-    def seconds_an_epoch(self) -> float:
-        """Return about how long one epoch of training on the shipped images takes, judged by the network's own training."""
-        return self.card.seconds / self.card.epochs / self.card.train_images * len(self.splits.train)
+    def seconds_an_epoch(self, progress: Progress = SILENT) -> float:
+        """Return about how long training on the shipped images takes here, an epoch; measured once, on a few steps of a copy."""
+        if self._seconds_an_epoch is None:
+            few = self.splits.train[: TIMED_STEPS * FitConfig().batch]
+            state = start(copy.deepcopy(self.dense.model), FitConfig(lr=0.0), generator(0, "timing"))
+            began = time.perf_counter()
+            fit(state, few, FitConfig(lr=0.0), progress=progress)
+            self._seconds_an_epoch = (time.perf_counter() - began) * len(self.splits.train) / len(few)
+        return self._seconds_an_epoch
 
     def sketch(self, recipe: Recipe) -> Sketch:
         """Do what is instant of a recipe that is remembered or has one step: choose and apply."""

@@ -4,7 +4,7 @@ A picker of networks and of the layer in view, Reset, the score strip, the live 
 everything that was measured. A lab's own panel adds its controls and its views.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -77,20 +77,25 @@ class NetworkPanel(Panel[S], Generic[S]):
         question: what the lab answers.
         figures: the lab's own Bokeh figures.
         bench: gives the workbench of a network by name.
-        x: label of the plane's horizontal axis.
+        networks: those that can be picked.
     """
 
     def __init__(
-        self, state: S, question: str, figures: tuple[Figure, ...], bench: Callable[[str], Workbench] = workbench, x: str = ""
+        self,
+        state: S,
+        question: str,
+        figures: tuple[Figure, ...],
+        bench: Callable[[str], Workbench] = workbench,
+        networks: Sequence[str] = NETWORKS,
     ) -> None:
         self._benches = bench
-        self.plane = AccuracyPlot(x)
+        self.plane = AccuracyPlot("share of weights that are gone")
         super().__init__(on_network(state, state.network, layers_of(bench(state.network))), question, (*figures, self.plane))
         self.measured: Measured | None = None
         self._points: dict[str, tuple[str, float, float, str]] = {}
         self.strip = _strip.Strip()
         self.plane_view = View("Accuracy, measured so far", self.plane.widget)
-        self.network = ipywidgets.Dropdown(options=NETWORKS, value=state.network, description="network")
+        self.network = ipywidgets.Dropdown(options=list(networks), value=state.network, description="network")
         self.layer = ipywidgets.Dropdown(description="layer in view")
         self.reset_button = ipywidgets.Button(description="Reset", tooltip="Back to the settings this lab began with")
         self.network.observe(self.guard(lambda change: self.choose_network(change["new"])), names="value")
@@ -113,7 +118,7 @@ class NetworkPanel(Panel[S], Generic[S]):
         """Show another layer; what was measured of the network stays."""
         if layer and layer != self.state.layer:
             self.state = replace(self.state, layer=layer)
-            self._draw_choice()
+            self.draw_controls()
             self.draw_layer()
 
     def enable(self, enabled: bool) -> None:
@@ -141,10 +146,10 @@ class NetworkPanel(Panel[S], Generic[S]):
         self.draw_layer()
         self.measured = replace(self.measured, size=len(bench.file(sketch.compressed)), cost=bench.cost(sketch.compressed))
         self._draw_strip()
-        self._draw_choice()
+        self.draw_controls()
         self._draw_past()
 
-    def _draw_choice(self) -> None:
+    def draw_controls(self) -> None:
         names = layers_of(self.bench)
         if self.layer.options != names:
             self.layer.options = names
@@ -184,6 +189,10 @@ class NetworkPanel(Panel[S], Generic[S]):
                 return
         timing = bench.latency(compressed, progress)
         self.if_current(version, lambda: self._learn(timing=timing, timing_is_current=True))
+        self.settled(version, progress)
+
+    def settled(self, version: int, progress: Progress) -> None:
+        """Do what a lab still wants to know once everything is measured; on the worker's thread, nothing unless it says so."""
 
     @staticmethod
     def _first_look(estimates: Iterator[Accuracy]) -> Accuracy:

@@ -74,7 +74,8 @@ class Panel(Generic[S]):
                 try:
                     self.draw()
                 except Exception:
-                    self.state = before  # what is on the page stays true
+                    self.state = before  # what is on the page stays true, the controls too
+                    self.draw_controls()
                     raise
 
     def reset(self) -> None:
@@ -113,6 +114,10 @@ class Panel(Generic[S]):
         """End the worker's thread and the widgets."""
         self.worker.close()
         self.widget.close()
+
+    def draw_controls(self) -> None:
+        """Make the controls agree with the state."""
+        raise TypeError(f"{type(self).__name__} must say how its controls are set")
 
     def _draw(self) -> None:
         raise TypeError(f"{type(self).__name__} must say what it draws")

@@ -1,6 +1,6 @@
 """Lab 02: the same share of zeros in single weights or whole channels, and what each costs in accuracy, bytes and time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,11 +8,12 @@ import ipywidgets
 import numpy as np
 
 from labkit.core.params import replace_at
+from labkit.core.progress import Progress
 from labkit.core.recipe import Recipe, Step
 from labkit.core.registry import method_of
 from labkit.panels._controls import Control, ControlSet, Path
 from labkit.panels._figures import Histogram, LayerBars
-from labkit.panels._network_panel import NetworkPanel, NetworkState
+from labkit.panels._network_panel import NETWORKS, NetworkPanel, NetworkState
 from labkit.panels._panel import View
 from labkit.panels._raster import Raster, encode
 from labkit.panels._tuning import TuningJob
@@ -83,14 +84,19 @@ class PruningGranularity(NetworkPanel[State]):
     """The panel of lab 02.
 
     Args:
+        state: the first one.
         bench: gives the workbench of a network by name.
+        networks: those that can be picked.
     """
 
-    def __init__(self, bench: Callable[[str], Workbench] = workbench) -> None:
+    def __init__(
+        self, state: State | None = None, bench: Callable[[str], Workbench] = workbench, networks: Sequence[str] = NETWORKS
+    ) -> None:
+        self._epoch_seconds: dict[str, float] = {}
         self.histogram = Histogram()
         self.bars = LayerBars(self._bar_clicked)
         self.job = TuningJob("Fine-tune", self._job_started, self._job_cancelled)
-        super().__init__(State(), QUESTION, (self.histogram, self.bars, self.job.curve), bench, "share of weights that are zero")
+        super().__init__(state or State(), QUESTION, (self.histogram, self.bars, self.job.curve), bench, networks)
         self.raster = Raster()
         self.mask_view = View("The layer's weights, pruned ones blank", self.raster)
         self.histogram_view = View("How the layer's weights are distributed", self.histogram.widget)
@@ -108,6 +114,11 @@ class PruningGranularity(NetworkPanel[State]):
         super().enable(enabled)
         for controls in self.controls.values():
             controls.enable(enabled)
+
+    def draw_controls(self) -> None:
+        super().draw_controls()
+        for name, controls in self.controls.items():
+            controls.show(getattr(self.state, name))
 
     def why_slow(self) -> str:
         if self.state.granularity == "weight" and self.state.sparsity < 0.7:
@@ -129,8 +140,6 @@ class PruningGranularity(NetworkPanel[State]):
             f"{int(keep.sum()):,} of {keep.size:,} weights stay. Outline: the trained layer. Filled: what is left of it."
         )
         self._draw_layers(found.sketch)
-        self.controls["prune"].show(state.prune)
-        self.controls["tune"].show(state.tune)
 
     def _draw_layers(self, sketch: Sketch) -> None:
         kept = {name: float(mask.mean()) for name, mask in sketch.keep.items()}
@@ -140,8 +149,18 @@ class PruningGranularity(NetworkPanel[State]):
         self.layers_view.say(
             f"{sketch.zeros:.1%} of all weights are gone; least is kept of {least}, {kept[least]:.0%}. Full colour: the layer in view; click a bar to look at another. {collapsed}"
         )
-        seconds = self.bench.seconds_an_epoch() * self.state.tune.epochs
-        self.job.bar.rest(f"Trains what is left on 16,000 images an epoch: about {seconds:.0f} s here.")
+        self._hint()
+
+    def settled(self, version: int, progress: Progress) -> None:
+        self._epoch_seconds[self.state.network] = self.bench.seconds_an_epoch(progress)
+        self.if_current(version, self._hint)
+
+    def _hint(self) -> None:
+        """Say what fine-tuning would do and, once that is measured, how long it takes here."""
+        epochs, seconds = self.state.tune.epochs, self._epoch_seconds.get(self.state.network)
+        takes = f"about {epochs * seconds:.0f} s here" if seconds is not None else "its time is being measured"
+        images = len(self.bench.splits.train)
+        self.job.bar.rest(f"Trains what is left, {epochs} epoch{'s' if epochs > 1 else ''} of {images:,} images: {takes}.")
 
     def _set(self, step: str, path: Path, value: Any) -> None:
         self.move(with_setting(self.state, step, path, value, self._is_known))

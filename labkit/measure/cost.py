@@ -102,12 +102,12 @@ def _calls(model: nn.Module, example: Tensor) -> list[_Call]:
     if any(is_lazy(p) for p in model.parameters()):
         raise ModelError("the network has parameters without a shape (lazy modules): run it once on a batch before counting")
     recorder = _Recorder()
-    with torch.no_grad(), _in_eval_mode(model), _names_told(model, recorder), recorder:
+    with torch.no_grad(), _left_as_it_was(model), _names_told(model, recorder), recorder:
         try:
             model(example[:1])
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            shape, reason = tuple(example.shape), str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ModelError(f"the network does not accept an input of the shape {shape}: {reason}") from error
+        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ModelError(f"the network does not accept an input of the shape {tuple(example.shape)}: {reason}") from error
     return recorder.calls
 
 
@@ -145,15 +145,21 @@ def _call(name: str, func: Callable[..., Any], out: Tensor, args: tuple[Any, ...
 
 
 @contextmanager
-def _in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Switch the model to eval mode, so that running it moves no statistics, and each module back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+def _left_as_it_was(model: nn.Module) -> Iterator[None]:
+    """Run it in eval mode, then give each module its own mode back, and the buffers that something else has moved."""
+    modules = [(module, module.training, dict(module._buffers)) for module in model.modules()]
+    values = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    for module, _, _ in modules:
+        module.training = False  # not by eval(), which a module may have made to do more
     try:
         yield
     finally:
-        for module, mode in modes:
+        for module, mode, buffers in modules:
             module.training = mode
+            module._buffers.update(buffers)
+        for buffer, value in values:
+            if not torch.equal(buffer, value):
+                buffer.copy_(value)
 
 
 @contextmanager

@@ -233,7 +233,7 @@ class TestSheets:
         with pytest.raises(DataError, match=r"t-labels\.png must hold labels below 10, got 10"):
             fm.read_sheets("t", 200, folder)
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
     @given(position=st.integers(0, 10**6), bit=st.integers(0, 7))
     def test_a_flipped_bit_never_escapes_as_another_error(self, folder: Path, position: int, bit: int) -> None:
         content = bytearray((folder / "t-labels.png").read_bytes())

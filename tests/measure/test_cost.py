@@ -76,7 +76,7 @@ def test_every_convolution_agrees_with_torchs_own_count(make: Callable[[], nn.Mo
     assert 2 * cost(model, x).macs == flops(model, x)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2))
 def test_convolutions_of_all_kinds_agree(groups: int, c_in: int, c_out: int, size: int, stride: int, padding: int, dilation: int) -> None:
     model = nn.Conv2d(groups * c_in, groups * c_out, size, stride, padding, dilation, groups)
@@ -175,6 +175,24 @@ class TestTheModelIsLeftAsItWas:
             cost(model, torch.zeros(1, 3, 8, 8))
         assert all(module.training for module in model.modules())
         assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+    def test_observers_that_look_on_in_eval_mode_too(self) -> None:
+        class Observer(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.register_buffer("seen", torch.zeros(()))
+                self.register_buffer("most", torch.zeros(()))
+
+            def forward(self, x: Tensor) -> Tensor:
+                self.seen += 1  # in place
+                self.most = torch.maximum(self.most, x.max())  # by a new tensor
+                return x
+
+        model = nn.Sequential(nn.Linear(2, 2), Observer())
+        buffers = [id(buffer) for buffer in model.buffers()]
+        cost(model, torch.ones(1, 2))
+        assert [float(buffer) for buffer in model.buffers()] == [0.0, 0.0]
+        assert [id(buffer) for buffer in model.buffers()] == buffers
 
     def test_nothing_random_is_drawn(self) -> None:
         model = nn.Sequential(nn.Dropout(), nn.Linear(4, 4))

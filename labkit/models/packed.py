@@ -34,7 +34,6 @@ def to_file(compressed: Compressed) -> bytes:
     if compressed.network not in BUILDERS:
         raise unknown_name("network", compressed.network, BUILDERS)
     state = {name: value.detach() for name, value in compressed.model.state_dict().items() if not name.endswith(_COUNTER)}
-    check_finite(state)
     for name in compressed.masks.keys() - state.keys():
         raise ModelError(f"there is a mask for {name!r}, which the network does not have")
     groups = {
@@ -78,17 +77,20 @@ def from_file(raw: bytes) -> Compressed:
 
 
 def _pack(name: str, value: Tensor, compressed: Compressed) -> Format:
+    """Pack one tensor; in NumPy, since starting torch's threads would cost more than the work."""
     if name in compressed.values:
         chosen: Format = compressed.values[name]
         if tuple(chosen.shape) != tuple(value.shape):
             raise ModelError(f"the value of {name!r} must have the parameter's shape {tuple(value.shape)}, got {tuple(chosen.shape)}")
         return chosen
-    array, mask = value.numpy(), compressed.masks.get(name)
+    array, mask = value.cpu().numpy(), compressed.masks.get(name)
     if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise ModelError(f"the tensor {name!r} holds NaN or an infinity: the network is damaged, load or train it again")
         array = array + array.dtype.type(0)  # w · 0 is -0.0 for a negative w: made +0.0, which changes no sum
     if mask is None:
         return smallest(array)
-    keep = mask.numpy()
+    keep = mask.cpu().numpy()
     if keep.shape != array.shape:
         raise ModelError(f"the mask of {name!r} must have the parameter's shape {array.shape}, got {keep.shape}")
     if np.count_nonzero(array[~keep]):

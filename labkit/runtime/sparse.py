@@ -262,9 +262,9 @@ def _pack(step: Step, source: Place, rows: int, pixels: int) -> _Packed:
 
 
 def _flat(value: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a value as a flat array: an image pixel by pixel, channels innermost."""
+    """Return a value as a flat array that kernels were compiled for (writable, for one): images pixel by pixel."""
     pixelwise = value.transpose(0, 2, 3, 1) if value.ndim == 4 else value
-    return np.ascontiguousarray(pixelwise).reshape(-1)
+    return np.require(pixelwise, np.float32, ["C", "A", "W"]).reshape(-1)
 
 
 def _shaped(flat: NDArray[np.float32], images: int, shape: Shape) -> NDArray[np.float32]:

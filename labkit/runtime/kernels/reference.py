@@ -1,0 +1,97 @@
+"""What each kernel computes, in plain NumPy: slow, short and easy to check. Sums are float64, results float32.
+
+Values are (n, c, h, w), as outside of the kernels; a linear layer is a convolution on images of one pixel.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labkit.runtime.steps import Step, bias_of
+
+Values = NDArray[np.float32]
+
+
+def csr_conv(x: Values, step: Step) -> Values:
+    """Convolve with the step's weight, whatever its format, add its bias and limit the result."""
+    if step.weight is None:
+        raise TypeError(f"{step.name} must have a weight")
+    weight = step.weight.unpack().astype(np.float64)
+    weight = weight.reshape(*weight.shape[:2], *step.kernel)
+    c_out, c_in, k_h, k_w = weight.shape
+    padded = _padded(x.astype(np.float64), step, 0.0)
+    h, w = _size(x, step)
+    y = np.zeros((len(x), step.groups, c_out // step.groups, h, w))
+    for i in range(k_h):
+        for j in range(k_w):
+            tap = _tap(padded, step, i * step.dilation[0], j * step.dilation[1], h, w).reshape(len(x), step.groups, c_in, h, w)
+            y += np.einsum("ngchw,gkc->ngkhw", tap, weight[:, :, i, j].reshape(step.groups, -1, c_in))
+    return _limited(y.reshape(len(x), c_out, h, w) + bias_of(step)[:, None, None], step)
+
+
+def add(x: Values, other: Values, step: Step) -> Values:
+    """Add two values and limit the sum."""
+    return _limited(x.astype(np.float64) + other, step)
+
+
+def max_pool(x: Values, step: Step) -> Values:
+    """Take the maximum over windows and limit it."""
+    padded, (h, w) = _padded(x, step, -np.inf), _size(x, step)
+    taps = [_tap(padded, step, i, j, h, w) for i in range(step.kernel[0]) for j in range(step.kernel[1])]
+    return _limited(np.max(taps, axis=0), step)
+
+
+def average_pool(x: Values, step: Step) -> Values:
+    """Take the mean over the whole image and limit it."""
+    return _limited(x.mean(axis=(2, 3), keepdims=True, dtype=np.float64), step)
+
+
+def clip_values(x: Values, step: Step) -> Values:
+    """Limit a value."""
+    return _limited(x, step)
+
+
+def interpret(steps: Sequence[Step], x: Values) -> Values:
+    """Run a whole program.
+
+    Args:
+        steps: in execution order.
+        x: (n, c, h, w), or (n, features).
+
+    Returns:
+        The value of the last step.
+    """
+    values = [x]
+    for step in steps:
+        inputs = [values[n] for n in step.inputs]
+        if step.op == "flatten":
+            values.append(inputs[0].reshape(len(x), -1))
+        elif step.op == "linear":
+            values.append(csr_conv(inputs[0][:, :, None, None], step)[:, :, 0, 0])
+        else:
+            kernel = {"conv": csr_conv, "add": add, "max_pool": max_pool, "average_pool": average_pool, "clip": clip_values}[step.op]
+            values.append(kernel(*inputs, step))  # type: ignore[operator]  # each takes as many inputs as its step has
+    return values[-1]
+
+
+def _padded(x: Values, step: Step, fill: float) -> Values:
+    (top, left), none = step.padding, (0, 0)
+    return np.pad(x, (none, none, (top, top), (left, left)), constant_values=fill)
+
+
+def _size(x: Values, step: Step) -> tuple[int, int]:
+    h, w = ((x.shape[2 + n] + 2 * step.padding[n] - step.dilation[n] * (step.kernel[n] - 1) - 1) // step.stride[n] + 1 for n in (0, 1))
+    return h, w
+
+
+def _tap(padded: Values, step: Step, top: int, left: int, h: int, w: int) -> Values:
+    """Return what one place of the window sees, for every output pixel."""
+    return padded[
+        :, :, top : top + (h - 1) * step.stride[0] + 1 : step.stride[0], left : left + (w - 1) * step.stride[1] + 1 : step.stride[1]
+    ]
+
+
+def _limited(y: NDArray[np.floating], step: Step) -> Values:
+    limited: Values = np.clip(y, step.low, step.high).astype(np.float32)
+    return limited

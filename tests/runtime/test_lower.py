@@ -1,0 +1,127 @@
+"""What the compiler understands, and that it names what it does not."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from labkit.core.errors import ConfigError, ModelError
+from labkit.runtime import compile  # noqa: A004
+from tests.models.networks import lively
+
+
+class Functional(nn.Module):
+    """Everything as functions and methods, with a batch norm that cannot be folded."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.conv, self.head = nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3, padding="same"), nn.Linear(4, 2)
+
+    def forward(self, x):
+        y = self.conv(F.relu(self.norm(x)))
+        y = torch.add(F.relu6(y), y.relu())
+        y += y
+        y = F.dropout(y, 0.5, self.training)
+        y = F.adaptive_avg_pool2d(y, (1, 1)) + y.mean([2, 3], keepdim=True)
+        return self.head(torch.flatten(y, 1))
+
+
+MODELS = {
+    "functional": Functional(),
+    "strides": nn.Sequential(
+        nn.Conv2d(3, 4, (3, 1), stride=(2, 1), padding=(0, 2)), nn.Hardtanh(-0.5, 0.5), nn.Conv2d(4, 5, 2, dilation=2)
+    ),
+    "pool": nn.Sequential(nn.MaxPool2d(3, 2, 1), nn.Conv2d(3, 4, 1), nn.ReLU6(), nn.MaxPool2d((2, 1)), nn.Identity(), nn.Dropout(0.5)),
+    "relu twice": nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU6(), nn.ReLU()),
+    "relu first": nn.Sequential(nn.ReLU(), nn.Conv2d(3, 3, 1, bias=False)),
+    "groups": nn.Sequential(nn.Conv2d(3, 6, 3, groups=3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 3, groups=2, padding=1)),
+}
+
+
+@pytest.mark.parametrize("formats", ["dense", "csr"])
+@pytest.mark.parametrize("name", MODELS)
+def test_what_can_be_lowered_agrees_with_torch(name, formats):
+    model = lively(MODELS[name])
+    program = compile(model, torch.zeros(1, 3, 11, 10), formats)
+    for count in (1, 9):
+        x = torch.randn(count, 3, 11, 10, generator=torch.Generator().manual_seed(count))
+        with torch.inference_mode():
+            want = model(x.clone()).numpy()
+        np.testing.assert_allclose(program(x.numpy()), want, rtol=1e-4, atol=1e-4)
+
+
+def test_relu_and_batch_norm_become_part_of_the_layer():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.ReLU6())
+    steps = compile(model, torch.zeros(1, 3, 5, 5)).steps
+    assert [(step.op, step.low, step.high) for step in steps] == [("conv", 0, float("inf")), ("conv", 0, 6)]
+
+
+class Residual(nn.Module):
+    """The convolution's own output is needed beside its ReLU, so that they must stay apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        y = self.conv(x)
+        return F.relu(y) + y
+
+
+@pytest.mark.parametrize("formats", ["dense", "csr"])
+def test_a_relu_is_not_merged_into_what_is_read_elsewhere(formats):
+    model, x = Residual().eval(), torch.randn(2, 3, 6, 6)
+    program = compile(model, x, formats)
+    assert [step.op for step in program.steps] == ["conv", "clip", "add"]
+    np.testing.assert_allclose(program(x.numpy()), model(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 3, 1), nn.Sigmoid()), r"operation Sigmoid \(1\) cannot be lowered: the runtime knows .*Conv2d"),
+        (nn.Sequential(nn.Conv2d(3, 3, 1, padding_mode="circular")), "pad with zeros"),
+        (nn.Sequential(nn.Conv2d(3, 3, 2, padding="same")), "odd size"),
+        (nn.Sequential(nn.MaxPool2d(2, ceil_mode=True)), "round its size down"),
+        (nn.Sequential(nn.AdaptiveAvgPool2d(2)), "to 1 × 1, got 2"),
+        (nn.Sequential(nn.Flatten(0)), "keep the batch"),
+        (nn.Sequential(nn.Linear(3, 2)), r"cannot take inputs of shape \(3, 6, 6\)"),
+        (nn.Identity(), "made by its last operation"),
+    ],
+)
+def test_what_cannot_be_lowered_is_named(model, says):
+    with pytest.raises(ModelError, match=says):
+        compile(model, torch.zeros(1, 3, 6, 6))
+
+
+class Scaled(nn.Module):
+    def forward(self, x):
+        return x * 2
+
+
+class TwoInputs(nn.Module):
+    def forward(self, x, y):
+        return x + y
+
+
+class PlusOne(nn.Module):
+    def forward(self, x):
+        return x + 1
+
+
+@pytest.mark.parametrize(
+    ("model", "says"), [(Scaled(), "operation mul"), (TwoInputs(), "must have one input"), (PlusOne(), "operation add")]
+)
+def test_functions_that_cannot_be_lowered_are_named(model, says):
+    with pytest.raises(ModelError, match=says):
+        compile(model, torch.zeros(1, 3, 6, 6))
+
+
+def test_bad_arguments_are_refused():
+    model = nn.Sequential(nn.Conv2d(1, 1, 1))
+    with pytest.raises(ConfigError, match=r"compile\.formats must be one of auto, dense, csr, got 'coo'"):
+        compile(model, torch.zeros(1, 1, 2, 2), "coo")
+    model[0].weight.data.fill_(float("nan"))
+    with pytest.raises(ModelError, match=r"'0\.weight' holds NaN"):
+        compile(model, torch.zeros(1, 1, 2, 2))

@@ -190,10 +190,11 @@ class Selection:
             return "nothing was dropped: no channel of these layers may go (the network's logits, or groups that reach into other layers)"
         if dropped == 0:
             return "nothing was dropped: the sparsity is too low for the number of groups"
-        weights = [keep[f"{layer}.weight"] for layer in self.groups]
+        weights = [mask for mask in keep.values() if mask.ndim > 1]  # of the layers and of those that read their channels
         total = sum(mask.numel() for mask in weights)
         zeros = total - sum(int(mask.sum()) for mask in weights)
-        return f"{dropped:,} of {groups:,} groups dropped; {zeros:,} of {total:,} weights are zero, a sparsity of {zeros / total:.4f}"
+        went = f"{zeros:,} of {total:,} weights, a share of {zeros / total:.4f}"
+        return f"{dropped:,} of {groups:,} groups dropped: {went}"
 
 
 def drop_count(sparsity: float, groups: int) -> int:
@@ -226,6 +227,9 @@ def drop_lowest(scores: Tensor, count: int) -> Tensor:
 
 
 def _unit_notes(unit: Unit, keep: Tensor) -> list[str]:
-    if unit.groups.count == 1 and unit.groups.keeps_one and unit.groups.dependency is not None:
-        return [f"{unit.name} has one channel: there is nothing to drop"]
-    return [] if bool(keep.any()) else [f"layer {unit.name} collapsed: every weight is zero"]
+    notes = [f"{unit.name}: {unit.groups.note}"] if unit.groups.note else []
+    if unit.groups.dependency is not None and unit.groups.count == 1:
+        notes.append(f"{unit.name} has one channel: there is nothing to drop")
+    if not bool(keep.any()):
+        notes.append(f"layer {unit.name} collapsed: every weight is zero")
+    return notes

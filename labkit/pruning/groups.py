@@ -26,6 +26,7 @@ class Groups:
         index: int64, broadcastable to `shape`: group of each weight in [0, G). None: each weight is a group.
         keeps_one: at least one group stays at any sparsity.
         choose: scores (G,) → bool (G,), True keeps, for a granularity that fixes its own sparsity; the ratio is not asked.
+        note: what a person should know of how this layer is treated ("1×1 kernels have no patterns: left dense"); "" for nothing.
         dependency: what shrinks together with this layer, where groups are channels; their scores add up over its layers.
     """
 
@@ -34,6 +35,7 @@ class Groups:
     index: Tensor | None = None
     keeps_one: bool = True
     choose: Callable[[Tensor], Tensor] | None = None
+    note: str = ""
     dependency: "DependencyGroup | None" = None
 
     @property

@@ -1,6 +1,8 @@
 """Counting, ties, scope and edges: the law that holds for every criterion."""
 
 import dataclasses
+import statistics
+import time
 
 import pytest
 import torch
@@ -14,9 +16,12 @@ from labkit.core.registry import Context
 from labkit.core.seeds import generator
 from labkit.pruning._select import Selection, drop_count, drop_lowest, select
 from labkit.pruning.criterion.magnitude import MagnitudeConfig
+from labkit.pruning.criterion.magnitude import run as prune
+from labkit.pruning.dependency import dependency_groups
 from labkit.pruning.granularity.weight import WeightConfig, weight_groups
 from labkit.pruning.groups import Groups
 from labkit.pruning.ratio.uniform_ratio import UniformRatioConfig
+from tests.pruning.networks import zoo
 
 
 def config(sparsity: float, scope: str = "layer") -> MagnitudeConfig:
@@ -67,7 +72,7 @@ def test_each_layer_loses_its_own_share() -> None:
     masks = choose(two_layers(), config(0.5), context())
     assert masks.keep["0.weight"].tolist() == [[False, False, True, True]]
     assert masks.keep["1.weight"].flatten().tolist() == [False, False, True, True, True, False]
-    assert masks.notes == ("5 of 10 groups dropped; 5 of 10 weights are zero, a sparsity of 0.5000",)
+    assert masks.notes == ("5 of 10 groups dropped: 5 of 10 weights, a share of 0.5000",)
 
 
 def test_global_scope_pools_all_groups_and_may_empty_a_layer() -> None:
@@ -139,9 +144,14 @@ def test_a_granularity_that_chooses_itself_never_asks_the_ratio() -> None:
         pairs = scores.view(-1, 2)
         return (pairs == pairs.max(1, keepdim=True).values).flatten()
 
-    groups = {name: dataclasses.replace(weight_groups(model.get_parameter(f"{name}.weight")), choose=best_of_each_pair) for name in "01"}
+    groups = {
+        name: dataclasses.replace(weight_groups(model.get_parameter(f"{name}.weight")), choose=best_of_each_pair, note="by pairs")
+        for name in "01"
+    }
     selection = Selection(model, groups, "layer", lambda layer, _: model.get_parameter(f"{layer}.weight").abs().flatten(), context())
-    assert selection.masks(Ratios({})).keep["0.weight"].tolist() == [[False, True, False, True]]
+    masks = selection.masks(Ratios({"0": 0.9}))
+    assert masks.keep["0.weight"].tolist() == [[False, True, False, True]]
+    assert masks.notes == ("0: by pairs", "1: by pairs", "5 of 10 groups dropped: 5 of 10 weights, a share of 0.5000")
 
 
 def test_the_model_is_left_as_it_is() -> None:
@@ -149,3 +159,18 @@ def test_the_model_is_left_as_it_is() -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     choose(model, config(0.5), context())
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("granularity", ["weight", "channel"])
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_a_slider_step_takes_less_than_10_ms(granularity: str, scope: str) -> None:
+    model, x = zoo("vgg-small-bn")
+    dependency_groups(model, x)
+    settings = MagnitudeConfig.from_dict({"granularity": granularity, "ratio": {"name": "uniform_ratio", "sparsity": 0.9}, "scope": scope})
+    seconds = []
+    for _ in range(21):
+        begin = time.process_time()
+        prune(model, settings, context())
+        seconds.append(time.process_time() - begin)
+    assert statistics.median(seconds) < 0.010

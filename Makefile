@@ -79,8 +79,9 @@ clean: ## delete .venv and every cache
 moved:
 
 .venv/.folder: $(MOVED)
-	@.ci/find-python "$(PYTHON)" > /dev/null
-	@python=`.ci/find-python "$(PYTHON)"` && echo "labkit: making .venv with $$python" && "$$python" -m venv --clear .venv
+	@python=`.ci/find-python "$(PYTHON)"` || exit 1; \
+	echo "labkit: making .venv with $$python"; \
+	"$$python" -m venv --clear .venv
 	@printf '%s\n' "$(CURDIR)" > $@
 
 .venv/.installed: pyproject.toml .venv/.folder

@@ -85,7 +85,7 @@ def named_paths(path: Path) -> Iterator[tuple[str, int]]:
 
 def command_lines(path: Path) -> Iterator[tuple[list[str], int]]:
     """Yield the arguments of each `labkit …` that a paper shows, in backticks or in a block, with its line."""
-    joined = path.read_text(encoding="utf-8").replace("\\\n", "  ")
+    joined = path.read_text(encoding="utf-8").replace("\\\n", " ")
     inside = False
     for n, line in enumerate(joined.splitlines(), 1):
         if line.strip().startswith("```"):
@@ -93,7 +93,7 @@ def command_lines(path: Path) -> Iterator[tuple[list[str], int]]:
             continue
         shown = [line.strip()] if inside or line.startswith("    ") else re.findall(r"`(labkit [^`]+)`", line)
         for words in shown:
-            words = words.removeprefix("$ ")
+            words = re.split(r"\s{2,}", words.removeprefix("$ "))[0]  # what it does stands two spaces further
             if words.startswith("labkit ") and "…" not in words and " | " not in words:
                 arguments = shlex.split(words, comments=True)[1:]
                 if not any(re.fullmatch(r"[A-Z]{2,}", each) for each in arguments):  # NAME stands for any name

@@ -1,0 +1,1 @@
+"""The live panels, one for each lab: the only package that imports ipywidgets and Bokeh."""

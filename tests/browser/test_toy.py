@@ -82,7 +82,7 @@ def test_a_second_visit_asks_for_pages_and_messages_only(browser, server):
         fetched = []
         page.on("response", lambda answer: fetched.append(answer))
         page.goto(server.lab("01_toy"))
-        page.wait_for_selector("body.is-ready", timeout=60_000)
+        page.wait_for_selector("body.is-ready", timeout=_browser.READY_TIMEOUT_MS)
         fresh = page.evaluate("() => performance.getEntriesByType('resource').filter(each => each.transferSize > 0).map(each => new URL(each.name).pathname)")
         assert [path for path in fresh if not path.startswith(("/api/kernels/", "/pulse/"))] == []
         assert len(fetched) > 20
@@ -162,7 +162,7 @@ def test_a_killed_kernel_shows_a_banner_whose_button_reloads(toy, server):
     _browser.shot(toy, "stopped")
     toy.labkit_record.errors.clear()  # the front end says that its line is dead
     banner.get_by_role("button", name="Reload").click()
-    toy.wait_for_selector("body.is-ready", timeout=60_000)
+    toy.wait_for_selector("body.is-ready", timeout=_browser.READY_TIMEOUT_MS)
     assert not toy.locator(".lk-banner").is_visible()
     toy.locator(HANDLE).press("ArrowRight")
     toy.wait_for_function("() => document.querySelector('.toy-label').textContent.includes('value 11')")

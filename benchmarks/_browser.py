@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHOTS = ROOT / "tests" / "browser" / "shots"
 TIMING = Path(__file__).with_name("_timing.js")
 WIDTHS = {"wide": (1280, 900), "narrow": (390, 844)}
-READY_TIMEOUT_MS = 90_000
+READY_TIMEOUT_MS = 180_000  # a busy machine is slow, not broken
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _ARGUMENTS = (
@@ -106,7 +106,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(folder: Path, log: Path, *, command: Sequence[str] | None = None, seconds: float = 60.0) -> Iterator[Server]:
+def running_server(folder: Path, log: Path, *, command: Sequence[str] | None = None, seconds: float = 180.0) -> Iterator[Server]:
     """Run a lab server until the block ends.
 
     Args:

@@ -112,5 +112,6 @@ class KeptStaticHandler(MultiStaticFileHandler):
 class KeptExtensionHandler(FileFindHandler):
     """The front end's extensions, under a URL with a fingerprint."""
 
-    def set_extra_headers(self, path: str) -> None:
+    def set_headers(self) -> None:
+        super().set_headers()  # which forbids to keep whatever has no `v=` in its URL
         self.set_header("Cache-Control", _FOR_GOOD)

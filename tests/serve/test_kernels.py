@@ -1,6 +1,7 @@
 """When a kernel is ended, with a clock and kernels of our own making."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -27,8 +28,14 @@ class Manager(LabKernelManager):
         self.ended.append(kernel_id)
 
 
+def run(work):
+    """Run a coroutine in a thread of its own: Playwright's event loop may be running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
 def ended(manager):
-    asyncio.run(manager.cull_kernel_if_idle("k"))
+    run(manager.cull_kernel_if_idle("k"))
     return bool(manager.ended)
 
 
@@ -53,9 +60,9 @@ def test_a_busy_kernel_is_left_alone_unless_its_process_is_gone(manager):
 
 
 def test_alive_is_about_the_process(manager):
-    assert asyncio.run(manager.hold(0, 1).alive("k"))
-    assert not asyncio.run(manager.hold(0, 1, lives=False).alive("k"))
-    assert not asyncio.run(manager.alive("other"))
+    assert run(manager.hold(0, 1).alive("k"))
+    assert not run(manager.hold(0, 1, lives=False).alive("k"))
+    assert not run(manager.alive("other"))
 
 
 def test_a_kernel_of_the_same_name_elsewhere_is_not_taken(tmp_path, monkeypatch):

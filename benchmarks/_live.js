@@ -1,0 +1,57 @@
+// Follows one step of a slider through a lab's page: key event, mask, histogram, first accuracy, settled accuracy.
+// Bokeh paints on canvases, which no observer sees: drawing calls are noted, by the view that they fall into.
+window.labkitLive = (() => {
+  "use strict";
+  const LIMIT_MS = 30000;
+  const painted = new WeakMap(); // view → time of the last drawing call in it
+  for (const name of ["fill", "fillRect", "stroke", "clearRect", "putImageData"]) {
+    const original = CanvasRenderingContext2D.prototype[name];
+    CanvasRenderingContext2D.prototype[name] = function (...words) {
+      note(this.canvas);
+      return original.apply(this, words);
+    };
+  }
+
+  function note(canvas) {
+    let node = canvas;
+    while (node.getRootNode() instanceof ShadowRoot) node = node.getRootNode().host;
+    const view = node.closest?.(".lk-view");
+    if (view) painted.set(view, performance.now());
+  }
+
+  const view = (index) => document.querySelectorAll(".lk-view")[index];
+  const score = () => document.querySelector(".lk-score");
+
+  // Resolves with milliseconds from the event to each mark; what is not in `marks` is not waited for.
+  function follow(target, marks) {
+    const control = document.querySelector(target);
+    const found = {};
+    let began = null;
+    let emptied = false;
+    return new Promise((resolve, reject) => {
+      const start = () => { began ??= performance.now(); };
+      control.addEventListener("keydown", start, { capture: true, once: true });
+      const limit = performance.now() + LIMIT_MS;
+      function look() {
+        if (began !== null) {
+          if ((painted.get(view(0)) ?? 0) > began) found.mask ??= painted.get(view(0)) - began;
+          if ((painted.get(view(1)) ?? 0) > began) found.histogram ??= painted.get(view(1)) - began;
+          const value = score().querySelector(".lk-value").textContent;
+          if (value === "…") emptied = true;
+          if (emptied && value !== "…") found.first ??= performance.now() - began;
+          if (emptied && value !== "…" && !score().classList.contains("is-refining")) found.settled ??= performance.now() - began;
+        }
+        if (marks.every((mark) => mark in found)) return resolve(found);
+        if (performance.now() > limit) return reject(new Error(`no ${marks.filter((mark) => !(mark in found))} within ${LIMIT_MS} ms`));
+        requestAnimationFrame(look);
+      }
+      look();
+    });
+  }
+
+  let pending = null;
+  return {
+    arm(target, marks) { pending = follow(target, marks); pending.catch(() => {}); },
+    result: () => pending,
+  };
+})();

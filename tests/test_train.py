@@ -47,8 +47,8 @@ def test_it_repairs_statistics_that_do_not_fit() -> None:
     model, data = load("digits-small"), load_data("digits")
     before = evaluate(model, data.held_out)
     weights = {name: p.detach().clone() for name, p in model.named_parameters()}
-    model[1].running_mean.add_(1.0)
-    model[5].running_var.mul_(0.1)
+    model.bn1.running_mean.add_(1.0)
+    model.bn2.running_var.mul_(0.1)
     broken = evaluate(model, data.held_out)
     recalibrate_batch_norm(model, data.train)
     assert broken < before - 0.1

@@ -30,28 +30,28 @@ def test_a_chain_has_one_group_per_layer_and_the_logits_are_fixed() -> None:
 
 def test_a_residual_sum_joins_all_that_flows_into_it() -> None:
     groups = dependency_groups(*zoo("resnet-small"))
-    assert list(groups["2.body.3"].producers) == ["2.body.3", "2.shortcut.0", "3.body.3"]
-    assert len(groups["2.body.3"].joins) == 2
+    assert list(groups["block1.conv2"].producers) == ["block1.conv2", "block1.shortcut.conv", "block2.conv2"]
+    assert len(groups["block1.conv2"].joins) == 2
 
 
 def test_depthwise_filters_go_with_the_channel_that_they_read() -> None:
     groups = dependency_groups(*zoo("mobilenet-small"))
-    assert sides(groups, "1.body.0") == [
-        ("out", "1.body.0"),
-        ("scale", "1.body.1"),
-        ("depthwise", "1.body.3"),
-        ("scale", "1.body.4"),
-        ("in", "1.body.6"),
+    assert sides(groups, "block1.expand") == [
+        ("out", "block1.expand"),
+        ("scale", "block1.bn1"),
+        ("depthwise", "block1.depthwise"),
+        ("scale", "block1.bn2"),
+        ("in", "block1.project"),
     ]
-    assert groups["1.body.0"].norms == {"1.body.0": "1.body.1", "1.body.3": "1.body.4"}
+    assert groups["block1.expand"].norms == {"block1.expand": "block1.bn1", "block1.depthwise": "block1.bn2"}
 
 
 def test_the_print_names_each_link_with_its_reason() -> None:
     text = str(dependency_groups(*zoo("resnet-small")))
-    assert "2.body.3: 24 channels" in text
+    assert "block1.conv2: 24 channels" in text
     assert "batch norm has one scale" in text
-    assert "add takes 2.body.4 and 2.shortcut.1 channel by channel" in text
-    assert "8: 10 channels, fixed (logits)" in text
+    assert "add takes block1.bn2 and block1.shortcut.bn channel by channel" in text
+    assert "fc: 10 channels, fixed (logits)" in text
 
 
 class Forward(nn.Module):

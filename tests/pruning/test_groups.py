@@ -35,3 +35,8 @@ def test_a_short_tail_counts_as_its_mean_times_the_full_length() -> None:
 def test_values_may_come_one_per_filter() -> None:
     groups = Groups((4, 3), 2, torch.tensor([[0], [1], [0], [1]]))
     assert groups.sum(torch.tensor([[1.0], [2.0], [3.0], [4.0]])).tolist() == [4.0, 6.0]
+
+
+def test_sums_are_exact_where_single_precision_would_swallow_members() -> None:
+    groups = Groups((1, 8), 1, torch.tensor([[0]]))
+    assert groups.sum(torch.tensor([[1e8, *[1.0] * 7]])).tolist() == [100_000_007.0]

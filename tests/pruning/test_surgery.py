@@ -197,8 +197,8 @@ def cases(groups: DependencyGroups) -> Iterator[tuple[dict[str, torch.Tensor], s
     last = list(groups)[-1]
     yield {"nowhere": torch.ones(3, dtype=torch.bool)}, "there is no dependency group 'nowhere'"
     yield {last.name: torch.arange(last.channels) > 0}, r"is fixed \(logits\)"
-    yield {"0": torch.zeros(8, dtype=torch.bool)}, "must keep at least one channel"
-    yield {"0": torch.ones(5, dtype=torch.bool)}, r"must be bool \(8,\), got torch.bool \(5,\)"
+    yield {"conv1": torch.zeros(8, dtype=torch.bool)}, "must keep at least one channel"
+    yield {"conv1": torch.ones(5, dtype=torch.bool)}, r"must be bool \(8,\), got torch.bool \(5,\)"
 
 
 def test_a_choice_that_does_not_fit_is_refused() -> None:

@@ -21,8 +21,8 @@ from tests.pruning.networks import zoo
 def test_each_filter_is_a_channel_and_the_logits_are_left_out() -> None:
     groups = run(load("digits-small"), ChannelConfig(), Context(generator(0), load_data("digits")))
     assert {name: (each.count, each.index.shape, each.keeps_one) for name, each in groups.items()} == {
-        "0": (8, (8, 1, 1, 1), True),
-        "4": (16, (16, 1, 1, 1), True),
+        "conv1": (8, (8, 1, 1, 1), True),
+        "conv2": (16, (16, 1, 1, 1), True),
     }
 
 
@@ -30,14 +30,14 @@ def test_layers_that_share_channels_share_their_group() -> None:
     model, x = zoo("mobilenet-small")
     plan = dependency_groups(model, x)
     groups = run(model, ChannelConfig(), Context(generator(0)))
-    assert groups["1.body.0"].dependency is groups["1.body.3"].dependency is plan["1.body.0"]
+    assert groups["block1.expand"].dependency is groups["block1.depthwise"].dependency is plan["block1.expand"]
 
 
 def test_a_group_that_reaches_beyond_the_layers_asked_for_is_left_whole() -> None:
     model, x = zoo("resnet-small")
     dependency_groups(model, x)
-    assert list(run(model, ChannelConfig(), Context(generator(0), layers="2.body.*"))) == ["2.body.0"]
-    masks = prune(model, MagnitudeConfig(granularity=ChannelConfig()), Context(generator(0), layers="8"))
+    assert list(run(model, ChannelConfig(), Context(generator(0), layers="block1.conv*"))) == ["block1.conv1"]
+    masks = prune(model, MagnitudeConfig(granularity=ChannelConfig()), Context(generator(0), layers="fc"))
     assert masks.keep == masks.channels == {}
     assert masks.notes[-1].startswith("nothing was dropped: no channel of these layers may go")
 
@@ -55,6 +55,6 @@ def test_at_any_sparsity_a_layer_keeps_a_channel_and_the_network_runs(scope: str
     assert [int(keep.sum()) for keep in masks.channels.values()] == [1, 1]
     smaller = apply_masks(Compressed(model, "digits-small"), masks).model
     assert smaller(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
-    assert smaller[0].weight.shape == (1, 1, 3, 3)
-    assert smaller[9].weight.shape == (10, 4)
-    assert model[9].weight.shape == (10, 64)
+    assert smaller.conv1.weight.shape == (1, 1, 3, 3)
+    assert smaller.fc.weight.shape == (10, 4)
+    assert model.fc.weight.shape == (10, 64)

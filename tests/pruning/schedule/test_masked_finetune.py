@@ -35,7 +35,7 @@ CALL = MappingProxyType({"original_lr": lambda: 0.1})
 def half(model: nn.Module) -> dict[str, torch.Tensor]:
     """Drop half of each weight, and a whole channel's scale and shift."""
     keep = {name: p.detach().abs() > p.detach().abs().median() for name, p in model.named_parameters() if p.ndim > 1}
-    return keep | {name: torch.arange(8) != 3 for name in ("1.weight", "1.bias")}
+    return keep | {name: torch.arange(8) != 3 for name in ("bn1.weight", "bn1.bias")}
 
 
 class Watched(MaskHooks):
@@ -94,7 +94,7 @@ def test_masks_that_keep_everything_are_plain_training_bit_for_bit() -> None:
 
 def test_a_layer_that_is_masked_whole_gives_no_nan() -> None:
     model = load("digits-small")
-    keep = {"4.weight": torch.zeros(16, 8, 3, 3, dtype=torch.bool)}
+    keep = {"conv2.weight": torch.zeros(16, 8, 3, 3, dtype=torch.bool)}
     weights = run(model, MaskedFinetuneConfig(), Context(generator(0), load_data("digits"), masks=Masks(keep), call=CALL))
     assert all(torch.isfinite(value).all() for value in weights.state.values())
     layer = nn.Linear(1, 1, bias=False)
@@ -143,14 +143,14 @@ def test_a_cancelled_run_leaves_what_it_reached_to_the_caller() -> None:
     progress, kept = Progress(listen), list[Weights]()
     call = MappingProxyType({**CALL, "keep_partial": kept.append})
     model = load("digits-small")
-    masks = Masks({"9.weight": torch.ones(10, 64) > torch.eye(10, 64)})
+    masks = Masks({"fc.weight": torch.ones(10, 64) > torch.eye(10, 64)})
     with pytest.raises(Cancelled):
         run(model, MaskedFinetuneConfig(epochs=3), Context(generator(0), load_data("digits"), masks=masks, progress=progress, call=call))
     assert [tick.done for tick in seen] == list(range(1, 12))
     assert seen[-1].total == 24
     assert {"loss", "epoch"} <= seen[-1].figures.keys()
-    assert not kept[0].state["9.weight"][~masks.keep["9.weight"]].any()
-    assert not torch.equal(kept[0].state["9.weight"], model.get_parameter("9.weight"))
+    assert not kept[0].state["fc.weight"][~masks.keep["fc.weight"]].any()
+    assert not torch.equal(kept[0].state["fc.weight"], model.get_parameter("fc.weight"))
     assert kept[0].notes == ("fine-tuning was cancelled after 1 whole epoch",)
 
 
@@ -161,7 +161,7 @@ def test_what_is_missing_is_named() -> None:
     with pytest.raises(ConfigError, match="needs the original learning rate"):
         run(model, config, Context(generator(0), data))
     with pytest.raises(ConfigError, match="layers must be"):
-        run(model, config, Context(generator(0), data, layers="0", call=CALL))
-    wrong = Masks({"9.weight": torch.ones(3, 3, dtype=torch.bool)})
-    with pytest.raises(ModelError, match=r"'9\.weight' must fit"):
+        run(model, config, Context(generator(0), data, layers="fc", call=CALL))
+    wrong = Masks({"fc.weight": torch.ones(3, 3, dtype=torch.bool)})
+    with pytest.raises(ModelError, match=r"'fc\.weight' must fit"):
         run(model, config, Context(generator(0), data, masks=wrong, call=CALL))

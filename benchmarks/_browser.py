@@ -119,7 +119,11 @@ def running_server(folder: Path, log: Path, *, command: Sequence[str] | None = N
         RuntimeError: it ended or did not answer; the message holds its log.
     """
     port = free_port()
-    words = [sys.executable, "-c", _SERVE, str(port), str(folder)] if command is None else [word.replace("{port}", str(port)) for word in command]
+    words = (
+        [sys.executable, "-c", _SERVE, str(port), str(folder)]
+        if command is None
+        else [word.replace("{port}", str(port)) for word in command]
+    )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)}
     with log.open("wb") as sink:
         process = subprocess.Popen(words, stdout=sink, stderr=subprocess.STDOUT, env=environment, cwd=ROOT)

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 _STYLE = Path(__file__).parent / "_static" / "lab.css"
 
@@ -19,9 +20,10 @@ def ensure_bokeh() -> None:
         return
     from IPython.display import HTML, Javascript, display
 
+    html: Any = HTML  # IPython has no types here
     handle = display(Javascript(page_script()), display_id=True)
     if handle is not None:
-        handle.update(HTML(""))
+        handle.update(html(""))
 
 
 def in_jupyterlab(environment: Mapping[str, str]) -> bool:

@@ -211,6 +211,7 @@ def key_to_change(page: Any, target: str, key: str, watched: str, times: int = 1
     """Press a key on a control and measure, inside the page, until something has changed and was painted.
 
     Args:
+        page: from `open_lab`.
         target: selector of the element that gets the key.
         key: as the browser names it ("ArrowRight").
         watched: selector of the element whose text, attributes or children change (a canvas: its data attributes).

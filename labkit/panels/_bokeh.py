@@ -18,12 +18,12 @@ def ensure_bokeh() -> None:
     """Load BokehJS and the labs' style into the page, if it is JupyterLab's and has them not yet; else do nothing."""
     if not in_jupyterlab(os.environ):
         return
-    from IPython.display import HTML, Javascript, display
+    import IPython.display as notebook
 
-    html: Any = HTML  # IPython has no types here
-    handle = display(Javascript(page_script()), display_id=True)
+    page: Any = notebook  # IPython has no types here
+    handle = page.display(page.Javascript(page_script()), display_id=True)
     if handle is not None:
-        handle.update(html(""))
+        handle.update(page.HTML(""))
 
 
 def in_jupyterlab(environment: Mapping[str, str]) -> bool:

@@ -119,7 +119,11 @@ def running_server(folder: Path, log: Path, *, command: Sequence[str] | None = N
         RuntimeError: it ended or did not answer; the message holds its log.
     """
     port = free_port()
-    words = [sys.executable, "-c", _SERVE, str(port), str(folder)] if command is None else [word.replace("{port}", str(port)) for word in command]
+    words = (
+        [sys.executable, "-c", _SERVE, str(port), str(folder)]
+        if command is None
+        else [word.replace("{port}", str(port)) for word in command]
+    )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)}
     with log.open("wb") as sink:
         process = subprocess.Popen(words, stdout=sink, stderr=subprocess.STDOUT, env=environment, cwd=ROOT)
@@ -207,6 +211,7 @@ def key_to_change(page: Any, target: str, key: str, watched: str, times: int = 1
     """Press a key on a control and measure, inside the page, until something has changed and was painted.
 
     Args:
+        page: from `open_lab`.
         target: selector of the element that gets the key.
         key: as the browser names it ("ArrowRight").
         watched: selector of the element whose text, attributes or children change (a canvas: its data attributes).

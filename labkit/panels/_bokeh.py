@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 _STYLE = Path(__file__).parent / "_static" / "lab.css"
 
@@ -17,11 +18,12 @@ def ensure_bokeh() -> None:
     """Load BokehJS and the labs' style into the page, if it is JupyterLab's and has them not yet; else do nothing."""
     if not in_jupyterlab(os.environ):
         return
-    from IPython.display import HTML, Javascript, display
+    import IPython.display as notebook
 
-    handle = display(Javascript(page_script()), display_id=True)
+    page: Any = notebook  # IPython has no types here
+    handle = page.display(page.Javascript(page_script()), display_id=True)
     if handle is not None:
-        handle.update(HTML(""))
+        handle.update(page.HTML(""))
 
 
 def in_jupyterlab(environment: Mapping[str, str]) -> bool:

@@ -29,7 +29,7 @@ class HomeHandler(JupyterHandler):
         self.redirect(url_path_join(self.base_url, "labs", self.lab))
 
 
-class LabHandler(TornadoVoilaHandler):
+class LabHandler(TornadoVoilaHandler):  # type: ignore[misc]  # voila has no types
     """`/labs/NN_name` is the page of a lab, `/labs/NN` leads there; anything else is a 404 with our own page."""
 
     def initialize(self, folder: Path, **kwargs: Any) -> None:
@@ -52,8 +52,8 @@ class LabHandler(TornadoVoilaHandler):
 class MissingHandler(JupyterHandler):
     """Every address that nothing else answers."""
 
-    async def prepare(self) -> None:
-        await super().prepare()
+    async def prepare(self, **options: Any) -> None:
+        await super().prepare(**options)
         raise web.HTTPError(404)
 
 
@@ -63,10 +63,11 @@ class PulseHandler(APIHandler):
     @web.authenticated
     async def get(self, kernel_id: str) -> None:
         self.set_header("Cache-Control", "no-store")
-        self.finish({"alive": await self.kernel_manager.alive(kernel_id)})
+        kernels: Any = self.kernel_manager  # a LabKernelManager
+        self.finish({"alive": await kernels.alive(kernel_id)})
 
 
-class ChannelsHandler(VoilaKernelWebsocketHandler):
+class ChannelsHandler(VoilaKernelWebsocketHandler):  # type: ignore[misc]  # voila has no types
     """A page's line to its kernel, for clients that speak the framing of today.
 
     Both Voilà, on the way out, and the server, on the way in, loop as often as a frame's first eight bytes say. A client of
@@ -89,7 +90,7 @@ class ChannelsHandler(VoilaKernelWebsocketHandler):
 class PageFileHandler(web.StaticFileHandler):
     """Our own files, from a fixed list; their URL carries a fingerprint, so browsers keep them."""
 
-    def initialize(self, files: dict[str, Path]) -> None:
+    def initialize(self, files: dict[str, Path]) -> None:  # type: ignore[override]  # a list in place of a folder
         super().initialize(path="/")
         self.files = files
 
@@ -102,7 +103,7 @@ class PageFileHandler(web.StaticFileHandler):
         self.set_header("Cache-Control", _FOR_GOOD)
 
 
-class KeptStaticHandler(MultiStaticFileHandler):
+class KeptStaticHandler(MultiStaticFileHandler):  # type: ignore[misc]  # voila has no types
     """Voilà's own front end, under a URL with a fingerprint."""
 
     def set_extra_headers(self, path: str) -> None:

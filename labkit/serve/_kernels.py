@@ -1,11 +1,10 @@
 """The kernels behind the pages: whose Python they run, how long they live, how a page learns that its own has stopped."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.utils import ensure_async
-from jupyter_server._tz import utcnow
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from traitlets import Integer, List, Unicode
 
@@ -31,10 +30,14 @@ class LabKernelManager(AsyncMappingKernelManager):
             return
         kernel: Any = self._kernels[kernel_id]
         if not await self.alive(kernel_id):
-            await ensure_async(self.shutdown_kernel(kernel_id, now=True))
+            await self._end(kernel_id, now=True)
             return
         allowed = self.cull_idle_timeout if self._kernel_connections.get(kernel_id, 0) else self.cull_alone_timeout
-        idle = utcnow() - kernel.last_activity
+        idle = datetime.now(UTC) - kernel.last_activity
         if kernel.execution_state != "busy" and idle > timedelta(seconds=allowed):
             self.log.info("ending kernel %s, idle for %d s", kernel_id, idle.seconds)
-            await ensure_async(self.shutdown_kernel(kernel_id))
+            await self._end(kernel_id, now=False)
+
+    async def _end(self, kernel_id: str, *, now: bool) -> None:
+        shutdown: Any = self.shutdown_kernel  # jupyter_server has no types here
+        await ensure_async(shutdown(kernel_id, now=now))

@@ -23,7 +23,7 @@ from labkit.serve import _handlers, _settings
 _KERNEL = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
 
 
-class LabServer(Voila):
+class LabServer(Voila):  # type: ignore[misc]  # voila has no types
     """Voilà for one folder of labs, listening on sockets that are already bound."""
 
     name = "voila"
@@ -36,7 +36,7 @@ class LabServer(Voila):
             lab: full name of the lab that `/` leads to.
         """
         self.folder, self.lab = folder, lab
-        self.config_file_paths = []
+        self.config_file_paths: list[str] = []
         self.update_config(_settings.voila_config(folder))
         self.initialize(argv=[])
         self.voila_configuration.page_config_hook = self._page_config

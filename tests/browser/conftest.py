@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for `benchmarks`, which is no installed package
 
-from benchmarks import _browser  # noqa: E402
+from benchmarks import _browser
 
 TOY_LABS = Path(__file__).with_name("toy_labs")
 _REQUIRED = ("CI", "LABKIT_REQUIRE_BROWSER")

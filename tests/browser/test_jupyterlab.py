@@ -6,6 +6,7 @@ import sys
 
 import nbformat
 import pytest
+
 from benchmarks import _browser
 
 pytest.importorskip("jupyterlab", reason="the lab extra is not installed")
@@ -49,7 +50,12 @@ def jupyterlab(browser, notebook, tmp_path_factory):
             patch.setenv(name, str(home / name.lower()))
         patch.delenv("JUPYTER_PATH", raising=False)
         command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--port={port}", f"--ServerApp.root_dir={notebook.parent}"]
-        command += ["--IdentityProvider.token=", "--ServerApp.password=", "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+        command += [
+            "--IdentityProvider.token=",
+            "--ServerApp.password=",
+            "--LabApp.news_url=None",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        ]
         command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
         with _browser.running_server(notebook.parent, home / "log.txt", command=command) as running:
             yield running

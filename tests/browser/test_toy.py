@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+
 from benchmarks import _browser
 
 HANDLE = ".toy-slider [role=slider]"
@@ -83,7 +84,9 @@ def test_a_second_visit_asks_for_pages_and_messages_only(browser, server):
         page.on("response", lambda answer: fetched.append(answer))
         page.goto(server.lab("01_toy"))
         page.wait_for_selector("body.is-ready", timeout=_browser.READY_TIMEOUT_MS)
-        fresh = page.evaluate("() => performance.getEntriesByType('resource').filter(each => each.transferSize > 0).map(each => new URL(each.name).pathname)")
+        fresh = page.evaluate(
+            "() => performance.getEntriesByType('resource').filter(each => each.transferSize > 0).map(each => new URL(each.name).pathname)"
+        )
         assert [path for path in fresh if not path.startswith(("/api/kernels/", "/pulse/"))] == []
         assert len(fetched) > 20
     finally:

@@ -6,7 +6,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for `benchmarks`, which is no installed package
 
-from benchmarks import _browser  # noqa: E402
+from benchmarks import _browser
 
 TOY_LABS = Path(__file__).resolve().parents[1] / "browser" / "toy_labs"
 

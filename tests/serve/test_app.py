@@ -8,8 +8,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from benchmarks import _browser
 
+from benchmarks import _browser
 from labkit.core.errors import ConfigError, LabkitError, UnknownNameError
 from labkit.serve.app import serve
 

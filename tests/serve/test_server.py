@@ -24,6 +24,11 @@ def fetch(url):
         return error.code, error.headers, error.read().decode()
 
 
+def drain(socket):
+    for _ in range(20):
+        socket.recv(timeout=5)
+
+
 def alive(server, kernel):
     return json.loads(fetch(f"{server.url}pulse/{kernel}")[2])["alive"]
 
@@ -64,7 +69,11 @@ def test_execute_request_is_refused_and_widget_messages_are_not(server, kernel, 
     code = f"import pathlib; pathlib.Path({str(tmp_path / 'trace')!r}).touch()"
     with channels(server, kernel) as socket:
         kinds(socket, 1)
-        socket.send(message("execute_request", {"code": code, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}))
+        socket.send(
+            message(
+                "execute_request", {"code": code, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
+            )
+        )
         assert "execute_reply" not in kinds(socket, 2)
         socket.send(message("comm_info_request", {"target_name": "jupyter.widget"}))
         assert "comm_info_reply" in kinds(socket, 2)
@@ -72,7 +81,9 @@ def test_execute_request_is_refused_and_widget_messages_are_not(server, kernel, 
     assert '"execute_request", which is not allowed' in server.log.read_text()
 
 
-@pytest.mark.parametrize("kind", ["shutdown_request", "complete_request", "inspect_request", "history_request", "debug_request", "input_reply"])
+@pytest.mark.parametrize(
+    "kind", ["shutdown_request", "complete_request", "inspect_request", "history_request", "debug_request", "input_reply"]
+)
 def test_other_messages_are_refused(server, kernel, kind):
     with channels(server, kernel) as socket:
         kinds(socket, 0.5)
@@ -93,8 +104,7 @@ def test_a_frame_made_to_keep_the_server_busy_ends_the_line(server, kernel, fram
         kinds(socket, 0.5)
         socket.send(frame)
         with pytest.raises(ConnectionClosed):
-            for _ in range(20):
-                socket.recv(timeout=5)
+            drain(socket)
     began = time.monotonic()
     assert alive(server, kernel)
     assert time.monotonic() - began < 5

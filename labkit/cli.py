@@ -6,18 +6,17 @@ needs them, so that `--help` answers at once.
 """
 
 import argparse
-import json
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labkit import __version__
+from labkit.cli_output import drop_output, one_line, print_json, report, table
 from labkit.core.errors import Cancelled, LabkitError
 from labkit.core.progress import terminal_bar
-
-if TYPE_CHECKING:
-    from labkit.core.records import Compressed, Measurement
 
 _EXAMPLES = """examples:
   labkit lab                                  open the labs in the browser
@@ -26,80 +25,138 @@ _EXAMPLES = """examples:
   labkit compress vgg-small-bn --recipe prune.yaml -o small.labkit
   labkit measure small.labkit                 accuracy, bytes, MACs and latency of a saved network
   labkit zoo train lenet-5 --out trained      train a network of the zoo again
+
+exit codes:
+  0    done
+  1    something is wrong that you can mend; standard error says what, in a sentence
+  2    the command was called wrongly
+  130  stopped with Ctrl-C; nothing is left half-written
+
+Results go to standard output, messages and progress to standard error.
+"""
+_COMPRESS = """Carry out a recipe on a trained network, measure the result on all test images, and save it.
+
+The same recipe gives the same accuracy and the same bytes each time on the same machine. A recipe reads:
+
+  version: 1
+  network: vgg-small-bn
+  data: fashion-mnist
+  seed: 0
+  steps:
+    - method: magnitude
+      granularity: {name: weight}
+      ratio: {name: uniform_ratio, sparsity: 0.9}
+      scope: global
+    - method: masked_finetune
+      epochs: 1
+
+`labkit methods --json` lists the methods with their settings; `layers: 'conv*'` in a step limits it to some layers.
+"""
+_FORM = argparse.RawDescriptionHelpFormatter
+_TRAIN = """Train a network of the zoo from its first weights, on the full training set.
+
+After each epoch the run is kept in DIR/NETWORK.partial.safetensors. A run that was stopped, or killed, goes on there when
+the command is given again, and ends with the weights that it would have had; then the file is deleted.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no µ shows a question mark
     args = parser().parse_args(argv)
     command: Callable[[argparse.Namespace], None] = args.command
     try:
         command(args)
+        sys.stdout.flush()  # here, where a full disk is still told
     except (KeyboardInterrupt, Cancelled):
-        print("labkit: stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # `labkit methods | head`
-        sys.stderr.close()
+        return _fail("stopped", 130)
+    except BrokenPipeError:  # `labkit methods | head`: who reads has seen enough
+        drop_output()
         return 0
     except LabkitError as error:
-        print(f"labkit: {error}", file=sys.stderr)
-        return 1
+        return _fail(str(error), 1)
+    except OSError as error:  # files of ours raise a LabkitError; this is the output's, or the system's
+        drop_output()
+        return _fail(str(error), 1)
     return 0
+
+
+def _fail(why: str, code: int) -> int:
+    print(f"labkit: {one_line(why)}", file=sys.stderr)
+    return code
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    form = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(
-        "labkit", description="A lab bench for small, fast neural networks.", epilog=_EXAMPLES, formatter_class=form
+        "labkit", description="A lab bench for small, fast neural networks.", epilog=_EXAMPLES, formatter_class=_FORM
     )
     top.add_argument("--version", action="version", version=f"labkit {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    lab = commands.add_parser("lab", help="open the labs in the browser", description="Serve the labs on this machine and open one.")
-    lab.add_argument("name", nargs="?", metavar="NAME", help="a lab's name or number (02); the first one if left out")
+    lab = _add(commands, "lab", _lab, "open the labs in the browser", "Serve the labs to this machine until Ctrl-C, and open one.")
+    lab.add_argument("name", nargs="?", metavar="NAME", help="a lab's name or number, as in `labkit lab 02`; the way in if left out")
     lab.add_argument("--port", type=_port, default=8866, help="port on 127.0.0.1 (default 8866)")
     lab.add_argument("--no-browser", action="store_true", help="only serve, open nothing")
-    lab.set_defaults(command=_lab)
 
-    methods = commands.add_parser("methods", help="list the methods", description="List every method with its family, labs and source.")
-    methods.add_argument("--json", action="store_true", help="print everything, settings included, as JSON")
-    methods.set_defaults(command=_methods)
-
-    compress = commands.add_parser(
-        "compress", help="compress a network by a recipe", description="Carry out a recipe on a trained network, measure it, and save it."
+    methods = _add(
+        commands, "methods", _methods, "list the methods", "List every method with its family, the labs that show it, and its source."
     )
+    methods.add_argument(
+        "--json", action="store_true", help="print everything as JSON: settings with default, range, step, choices, unit and meaning"
+    )
+
+    compress = _add(commands, "compress", _compress, "compress a network by a recipe", _COMPRESS)
     compress.add_argument("network", metavar="NETWORK", help="a network of the zoo (see `labkit zoo list`)")
     compress.add_argument("--recipe", type=Path, required=True, metavar="FILE", help="YAML or JSON, as *Save recipe* in a lab writes it")
-    compress.add_argument("-o", "--out", type=Path, metavar="FILE", help="where to save the packed network")
+    compress.add_argument("-o", "--out", type=Path, metavar="FILE", help="where to save the packed network; a file there is replaced")
     compress.add_argument("--json", action="store_true", help="print the measurements as JSON")
-    compress.set_defaults(command=_compress)
 
-    measure = commands.add_parser("measure", help="measure a saved network", description="Load a .labkit file, run it, and measure it.")
+    about = "Load a .labkit file and measure accuracy, bytes, parameters, MACs, modelled energy, and latency on one thread."
+    measure = _add(commands, "measure", _measure, "measure a saved network", about)
     measure.add_argument("file", type=Path, metavar="FILE", help="a file that `labkit compress` or a lab saved")
     measure.add_argument("--json", action="store_true", help="print the measurements as JSON")
-    measure.set_defaults(command=_measure)
 
-    zoo = commands.add_parser("zoo", help="list or train the trained networks", description="The networks that labkit ships.")
+    _add_zoo_and_data(commands)
+    _add(commands, "warm", _warm, "compile the kernels ahead", "Compile every kernel for this machine, so that labs start fast.")
+    return top
+
+
+def _add_zoo_and_data(commands: Any) -> None:
+    zoo = commands.add_parser("zoo", help="list or train the trained networks", description="The trained networks that come with labkit.")
     actions = zoo.add_subparsers(title="actions", required=True, metavar="ACTION")
-    actions.add_parser("list", help="list the networks with their accuracy").set_defaults(command=_zoo_list)
-    train = actions.add_parser("train", help="train a network again", description="Train a network; a run that was stopped goes on.")
-    train.add_argument("network", metavar="NETWORK", help="a network of the zoo")
+    _add(
+        actions,
+        "list",
+        _zoo_list,
+        "list the networks with their accuracy",
+        "List the networks with accuracy, data and how they were trained.",
+    )
+    train = _add(actions, "train", _zoo_train, "train a network again", _TRAIN)
+    train.add_argument("network", metavar="NETWORK", help="a network of the zoo (see `labkit zoo list`)")
     train.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="existing folder for checkpoint and card (default: here)")
-    train.set_defaults(command=_zoo_train)
 
     data = commands.add_parser("data", help="list or fetch data sets", description="The data sets that networks are trained and tested on.")
     actions = data.add_subparsers(title="actions", required=True, metavar="ACTION")
-    actions.add_parser("list", help="list the sets and where they were found").set_defaults(command=_data_list)
-    fetch = actions.add_parser("fetch", help="download a full set", description="Download a set; labs run without it.")
-    fetch.add_argument("name", metavar="NAME", help="fashion-mnist")
-    fetch.set_defaults(command=_data_fetch)
-
-    warm = commands.add_parser(
-        "warm", help="compile the kernels ahead", description="Compile every kernel for this machine, so that labs start fast."
+    _add(
+        actions,
+        "list",
+        _data_list,
+        "list the sets and where they were found",
+        "List the sets: images that come with labkit, and where more were found.",
     )
-    warm.set_defaults(command=_warm)
-    return top
+    fetch = _add(
+        actions, "fetch", _data_fetch, "download a full set", "Download the full set that `labkit zoo train` needs; labs run without it."
+    )
+    fetch.add_argument("name", metavar="NAME", help="fashion-mnist")
+
+
+def _add(group: Any, name: str, command: Callable[[argparse.Namespace], None], help: str, about: str) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = group.add_parser(name, help=help, description=about, formatter_class=_FORM)
+    made.set_defaults(command=command)
+    return made
 
 
 def _port(text: str) -> int:
@@ -119,10 +176,10 @@ def _methods(args: argparse.Namespace) -> None:
     from labkit.core.registry import methods
 
     if args.json:
-        print(json.dumps([method.describe() for method in methods()], indent=2, ensure_ascii=False))
+        print_json([method.describe() for method in methods()])
         return
     rows = [(method.name, method.family, " ".join(lab[:2] for lab in method.labs), method.source) for method in methods()]
-    _table(("method", "family", "labs", "source"), rows)
+    table(("method", "family", "labs", "source"), rows)
 
 
 def _compress(args: argparse.Namespace) -> None:
@@ -136,49 +193,39 @@ def _compress(args: argparse.Namespace) -> None:
     zoo.card(args.network)  # an unknown network is told before the recipe is read
     recipe = recipes.read(args.recipe)
     if recipe.network != args.network:
-        print(f"labkit: the recipe was saved for {recipe.network}; it is carried out on {args.network}", file=sys.stderr)
+        print(f"labkit: the recipe was saved for {one_line(recipe.network)}; it is carried out on {args.network}", file=sys.stderr)
         recipe = replace(recipe, network=args.network, data=zoo.card(args.network).data)
-    if args.out is not None and not args.out.parent.is_dir():
-        raise LabkitError(f"{args.out.parent} is not a folder: make it first, or give -o another path")
+    if args.out is not None:
+        _check_out(args.out)
     with terminal_bar() as progress:
         result = flow.run(recipe, progress)
     if args.out is not None:
         write_atomic(args.out, result.file)
-    _report(result.compressed, result.measurement, args.json, recipe=recipe.digest, out=None if args.out is None else str(args.out))
+    report(result.compressed, result.measurement, args.json, recipe=recipe.digest, out=None if args.out is None else str(args.out))
+
+
+def _check_out(path: Path) -> None:
+    """Raise `LabkitError` where nothing can be saved, before the work is done that would be lost."""
+    if not os.path.isdir(path.parent):
+        raise LabkitError(f"{path.parent} is not a folder: make it first, or give -o another path")
+    if os.path.isdir(path):
+        raise LabkitError(f"{path} is a folder: give -o the path of a file")
+    if not os.access(path.parent, os.W_OK):
+        raise LabkitError(f"{path.parent} cannot be written to: give -o another path")
 
 
 def _measure(args: argparse.Namespace) -> None:
     from labkit import data, flow
+    from labkit.core.files import read_limited
+    from labkit.formats.file import MOST_BYTES
     from labkit.models import zoo
 
     compressed = flow.load_file(args.file)
     images = data.load(zoo.card(compressed.network).data).test
     with terminal_bar() as progress:
-        found = flow.measure(compressed, args.file.read_bytes(), images, progress)
+        found = flow.measure(compressed, read_limited(args.file, MOST_BYTES), images, progress)
         found = flow.with_latency(found, compressed, images, progress)
-    _report(compressed, found, args.json)
-
-
-def _report(compressed: "Compressed", found: "Measurement", as_json: bool, **extra: Any) -> None:
-    from dataclasses import asdict
-
-    if as_json:
-        print(json.dumps({"network": compressed.network, **extra, **asdict(found), "report": list(compressed.report)}, indent=2))
-        return
-    a, c = found.accuracy, found.cost
-    print(f"network     {compressed.network}")
-    for line in compressed.report:
-        print(f"            {line}")
-    print(f"accuracy    {a.share:.2%} of {a.n:,} test images (95 % interval {a.low:.2%} to {a.high:.2%})")
-    print(f"bytes       {found.packed_bytes:,}")
-    print(f"parameters  {c.parameters:,}, {c.nonzeros:,} of them not zero")
-    print(f"MACs        {c.macs:,} an image, {c.effective_macs:,} of them with a weight that is not zero")
-    print(f"energy      {sum(found.energy_uj.values()):.1f} µJ an image (modelled)")
-    if found.latency is not None:
-        t = found.latency
-        print(f"latency     {t.median_ms:.2f} ms for {t.batch} images, {t.threads} thread (quartiles {t.low_ms:.2f} to {t.high_ms:.2f})")
-    if extra.get("out"):
-        print(f"saved       {extra['out']}")
+    report(compressed, found, args.json)
 
 
 def _zoo_list(_: argparse.Namespace) -> None:
@@ -191,8 +238,9 @@ def _zoo_list(_: argparse.Namespace) -> None:
             card = zoo.card(name)
             rows.append((name, f"{card.accuracy:.2%}", card.data, f"{card.epochs} epochs, {card.seconds / 60:.0f} min on {card.host}"))
         except FileFormatError:
-            rows.append((name, "–", "", "not trained here"))
-    _table(("network", "accuracy", "data", "trained"), rows)
+            is_there = (zoo.CHECKPOINTS / f"{name}.json").exists()
+            rows.append((name, "–", "", "its card is damaged: install labkit again" if is_there else "not trained here"))
+    table(("network", "accuracy", "data", "trained"), rows)
 
 
 def _zoo_train(args: argparse.Namespace) -> None:
@@ -207,7 +255,7 @@ def _zoo_train(args: argparse.Namespace) -> None:
 def _data_list(_: argparse.Namespace) -> None:
     from labkit.data import sets
 
-    _table(("set", "train", "held out", "test", "full set"), sets.describe())
+    table(("set", "train", "held out", "test", "full set"), sets.describe())
 
 
 def _data_fetch(args: argparse.Namespace) -> None:
@@ -223,11 +271,3 @@ def _warm(_: argparse.Namespace) -> None:
     with terminal_bar() as progress:
         warm(progress)
     print("every kernel is compiled for this machine")
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows under their head, each column as wide as it needs; the last may be long."""
-    cells = [[str(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(len(row[n]) for row in cells) for n in range(len(head) - 1)]
-    for row in cells:
-        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip())

@@ -6,7 +6,8 @@ copy, so that the caller's model never changes.
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,11 +17,11 @@ import torch
 
 from labkit import data as sets
 from labkit import models, runtime
-from labkit.core.errors import ConfigError, FileFormatError
+from labkit.core.errors import Cancelled, ConfigError, LabkitError
 from labkit.core.files import read_limited
 from labkit.core.progress import SILENT, Progress
 from labkit.core.recipe import Recipe
-from labkit.core.records import Compressed, Masks, Measurement, Weights
+from labkit.core.records import Compressed, Cost, Masks, Measurement, Weights
 from labkit.core.registry import Context, find
 from labkit.core.seeds import generator
 from labkit.data.images import Images, Splits
@@ -28,10 +29,12 @@ from labkit.formats.file import MOST_BYTES
 from labkit.measure import accuracy, cost, energy, host, latency
 from labkit.models import packed, zoo
 from labkit.models.fold import fold_batch_norm
+from labkit.models.layers import compressible
 from labkit.pruning.apply import apply_masks
 from labkit.train import recalibrate_batch_norm
 
 LATENCY_BATCH = 64  # images a call
+BYTES_A_PARAMETER = 4
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,14 @@ def compress(
     Raises:
         LabkitError: a step cannot be carried out, or `progress` was cancelled.
     """
+    for n in range(first, len(recipe.steps)):  # before the first epoch, not after the last
+        with _naming(recipe, n):
+            compressible(start.model, recipe.steps[n].layers)
     compressed = start
     for n in range(first, len(recipe.steps)):
         value = choose(compressed, recipe, n, splits, progress)
-        compressed = apply(compressed, value)
+        with _naming(recipe, n):
+            compressed = apply(compressed, value)
         if settled and isinstance(value, Masks):
             compressed = settle(compressed, value, splits, progress)
     return compressed
@@ -111,12 +118,17 @@ def settle(compressed: Compressed, masks: Masks, splits: Splits, progress: Progr
 
 
 def choose(compressed: Compressed, recipe: Recipe, n: int, splits: Splits, progress: Progress = SILENT) -> Any:
-    """Return what the recipe's step `n` (from 0) chooses for the network that the steps before it made."""
+    """Return what the recipe's step `n` (from 0) chooses for the network that the steps before it made.
+
+    Raises:
+        LabkitError: the step cannot be carried out, or `progress` was cancelled; the message names the step.
+    """
     step = recipe.steps[n]
     call = MappingProxyType({"original_lr": lambda: float(zoo.card(recipe.network).config["lr"])})
     masks = Masks(compressed.masks) if compressed.masks else None
     context = Context(generator(recipe.seed, step.method, str(n)), splits, step.layers, masks, progress, call=call)
-    return find(step.method).run(compressed.model, step.config, context)
+    with _naming(recipe, n):
+        return find(step.method).run(compressed.model, step.config, context)
 
 
 def apply(compressed: Compressed, value: Any) -> Compressed:
@@ -124,7 +136,9 @@ def apply(compressed: Compressed, value: Any) -> Compressed:
     for kind, change in _CHANGES.items():
         if isinstance(value, kind):
             return change(compressed, value)
-    raise ConfigError(f"a recipe's step must change the network; this one only gives a {type(value).__name__}, for another step to use")
+    raise ConfigError(
+        "a recipe's step must change the network, this method only chooses for another one: name it as a part of that one's step"
+    )
 
 
 def measure(compressed: Compressed, file: bytes, images: Images, progress: Progress = SILENT) -> Measurement:
@@ -132,12 +146,20 @@ def measure(compressed: Compressed, file: bytes, images: Images, progress: Progr
     progress.begin("measuring accuracy")
     found = accuracy.accuracy(predictor(compressed), images, progress=progress)
     price = cost.cost(compressed.model, example(images))
-    joules = energy.energy(price, len(file), energy.EnergyConfig())
-    return Measurement(found, len(file), price, joules, host=host.host())
+    return Measurement(found, len(file), price, modelled_energy(price, len(file)), host=host.host())
+
+
+def modelled_energy(price: Cost, size: int) -> dict[str, float]:
+    """Return the modelled energy of one inference in microjoules, by part, of a network whose file has `size` bytes.
+
+    Zeros are skipped where the file leaves them out, which is where it is smaller than the same network with every zero written.
+    """
+    return energy.energy(price, size, energy.EnergyConfig(), skips_zeros=size < BYTES_A_PARAMETER * price.parameters)
 
 
 def with_latency(found: Measurement, compressed: Compressed, images: Images, progress: Progress = SILENT) -> Measurement:
     """Return the measurement with the time of the packed network on a batch, measured here on one thread."""
+    progress.begin("measuring latency")
     program, batch = runtime.compile(compressed, example(images)), images[:LATENCY_BATCH].tensor().numpy()
     return replace(found, latency=latency.measure(lambda: program(batch), batch=len(batch), budget_s=3.0, progress=progress))
 
@@ -164,11 +186,25 @@ def load_file(path: Path) -> Compressed:
 
     Raises:
         FileFormatError: the file is missing, damaged or not labkit's.
+        UnknownNameError: it names a network that this labkit cannot build.
+        ModelError: a tensor in it holds NaN or an infinity.
     """
+    raw = read_limited(path, MOST_BYTES)
     try:
-        return packed.from_file(read_limited(path, MOST_BYTES))
-    except FileFormatError as error:
-        raise FileFormatError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+        return packed.from_file(raw)
+    except LabkitError as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+@contextmanager
+def _naming(recipe: Recipe, n: int) -> Iterator[None]:
+    """Let an error say which step it comes from."""
+    try:
+        yield
+    except Cancelled:
+        raise
+    except LabkitError as error:
+        raise type(error)(f"step {n + 1} ({recipe.steps[n].method}): {error}") from error
 
 
 def _apply_weights(compressed: Compressed, weights: Weights) -> Compressed:

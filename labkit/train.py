@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from labkit.core.errors import ConfigError, ModelError
+from labkit.core.errors import ConfigError, DataError, ModelError
 from labkit.core.params import Config, param
 from labkit.core.progress import SILENT, Progress
 from labkit.data.images import Images
@@ -52,7 +52,7 @@ class NoHooks:
         """Act after the step."""
 
     def after_epoch(self, state: "FitState", figures: dict[str, float]) -> None:
-        """Act after each epoch with everything that resuming needs, and the epoch's loss and accuracy."""
+        """Act after each epoch with everything that resuming needs, and the epoch's loss."""
 
 
 @dataclass
@@ -91,12 +91,15 @@ def fit(
         config: of the whole run; resuming needs the same.
         loss: cross-entropy unless given.
         hooks: called around each step and after each epoch.
-        progress: gets loss and accuracy of the epoch so far, and may cancel.
+        progress: gets the epoch's loss so far, and may cancel.
 
     Raises:
+        DataError: there are no images.
         ModelError: the loss is no longer finite.
         Cancelled: between two steps, when `progress` says so.
     """
+    if not len(images):
+        raise DataError("training needs at least one image, got none")
     loss = loss or cross_entropy(config.label_smoothing)
     hooks = hooks or NoHooks()
     steps = math.ceil(len(images) / config.batch)
@@ -170,8 +173,11 @@ def evaluate(model: nn.Module, images: Images, batch: int = 500, progress: Progr
     """Return the share of `images` that `model`, in eval mode, classifies correctly.
 
     Raises:
+        DataError: there are no images.
         Cancelled: between two batches, when `progress` says so.
     """
+    if not len(images):
+        raise DataError("accuracy needs at least one image, got none")
     model.eval()
     correct = done = 0
     for x, y in images.batches(batch):

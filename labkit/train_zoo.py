@@ -5,6 +5,7 @@ where it was and ends with the same weights as one that was never killed.
 """
 
 import json
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor
 
 from labkit.core.errors import FileFormatError, unknown_name
 from labkit.core.files import read_limited, write_atomic
@@ -50,7 +52,7 @@ def train(name: str, out: Path, host: str, progress: Progress = SILENT) -> zoo.C
     """
     if name not in SETTINGS:
         raise unknown_name("network", name, SETTINGS)
-    if not out.is_dir():
+    if not os.path.isdir(out):  # which, unlike Path.is_dir, answers for a name that is too long
         raise FileFormatError(f"{out} must be an existing folder: make it, or name another with --out")
     data_name, config = SETTINGS[name]
     splits = load_data(data_name, full=True)
@@ -108,14 +110,16 @@ class _PartialRun(NoHooks):
         raw = read_limited(self._path, zoo.MOST_BYTES)
         try:
             facts = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])["__metadata__"]
-            tensors = tensors_from_bytes(raw)
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise FileFormatError(f"{self._path} is damaged ({error}): delete it to train from the start") from error
-        if facts.get("key") != self._key:
-            raise FileFormatError(f"{self._path} was begun with other settings: delete it to train from the start")
+            if facts["key"] != self._key:
+                raise FileFormatError(f"{self._path} was begun with other settings: delete it to train from the start")
+            self._fill(state, facts, tensors_from_bytes(raw))
+        except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise FileFormatError(f"{self._path} is damaged ({_short(error)}): delete it to train from the start") from error
+
+    def _fill(self, state: FitState, facts: dict[str, str], tensors: dict[str, Tensor]) -> None:
         state.model.load_state_dict({key[6:]: value for key, value in tensors.items() if key.startswith("model.")})
         for n, parameter in enumerate(self._parameters(state)):
-            buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{n}"])
+            buffer = torch.empty_like(parameter.detach()).copy_(tensors[f"momentum.{n}"])
             state.optimizer.state[parameter]["momentum_buffer"] = buffer
         state.generator.set_state(tensors["generator"])
         state.epoch, self._before = int(facts["epoch"]), float(facts["seconds"])
@@ -123,3 +127,7 @@ class _PartialRun(NoHooks):
     @staticmethod
     def _parameters(state: FitState) -> list[torch.nn.Parameter]:
         return [p for group in state.optimizer.param_groups for p in group["params"]]
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

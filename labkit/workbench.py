@@ -19,13 +19,12 @@ from labkit.core.recipe import Recipe
 from labkit.core.records import Accuracy, Compressed, Cost, Latency, LayerCost, Masks
 from labkit.core.seeds import generator
 from labkit.data.images import Splits
-from labkit.measure import accuracy, energy, latency
+from labkit.measure import accuracy, latency
 from labkit.measure.cost import cost, layers
 from labkit.models import packed, zoo
 from labkit.models.layers import compressible
 from labkit.train import FitConfig, fit, start
 
-BYTES_A_PARAMETER = 4
 TIMED_STEPS = 6
 KEPT_RESULTS = 16  # of jobs; each holds one network of at most 2 MB
 
@@ -160,12 +159,8 @@ class Workbench:
         return cost(compressed.model, flow.example(self.splits.test))
 
     def energy(self, price: Cost, size: int) -> dict[str, float]:
-        """Return the modelled energy of one inference in microjoules, by part.
-
-        Zeros are skipped where the file leaves them out, which is where it is smaller than the same network with every zero written.
-        """
-        skips_zeros = size < BYTES_A_PARAMETER * price.parameters
-        return energy.energy(price, size, energy.EnergyConfig(), skips_zeros=skips_zeros)
+        """Return the modelled energy of one inference in microjoules, by part; see `flow.modelled_energy`."""
+        return flow.modelled_energy(price, size)
 
     def accuracy(self, compressed: Compressed, progress: Progress) -> Iterator[Accuracy]:
         """Yield the accuracy on more and more of the test images, the last time on all of them."""

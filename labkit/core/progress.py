@@ -4,11 +4,13 @@ Long work calls `progress.step(done, total, **figures)` at least once a second. 
 that draws a bar, feeds a live curve or does nothing; cancelling makes the next `step` raise `Cancelled`.
 """
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from labkit.core.errors import Cancelled
 
@@ -86,26 +88,62 @@ SILENT: Progress = _Silent()
 
 @contextmanager
 def terminal_bar() -> Iterator[Progress]:
-    """Yield a progress that draws one bar per piece of work on standard error, with rate and time left."""
-    from tqdm import tqdm
+    """Yield a progress that draws one bar per piece of work on standard error, with rate and time left.
 
-    bar: tqdm | None = None
-    what = ""
-
-    def draw(tick: Tick) -> None:
-        nonlocal bar, what
-        if bar is None or what != tick.what:
-            if bar is not None:
-                bar.close()
-            what = tick.what
-            bar = tqdm(total=tick.total, desc=tick.what, unit_scale=True, dynamic_ncols=True, mininterval=0.2)
-        bar.total = tick.total
-        if tick.figures:
-            bar.set_postfix({name: f"{value:.4g}" for name, value in tick.figures.items()}, refresh=False)
-        bar.update(tick.done - bar.n)
-
+    Where standard error is no terminal but a file or a pipe, it gets a line now and then instead, and none for work that is
+    done before the first is due: a log stays readable.
+    """
+    drawing = _Bars() if sys.stderr.isatty() else _Lines()
     try:
-        yield Progress(draw)
+        yield Progress(drawing.draw)
     finally:
-        if bar is not None:
-            bar.close()
+        drawing.close()
+
+
+class _Bars:
+    """One bar for each piece of work; the next piece begins where the name changes or the count falls back."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._what = ""
+
+    def draw(self, tick: Tick) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None or self._what != tick.what or tick.done < self._bar.n:
+            self.close()
+            self._what = tick.what
+            scaled = tick.total >= 100_000  # bytes, not steps
+            self._bar = tqdm(total=tick.total, desc=tick.what, unit_scale=scaled, dynamic_ncols=True, mininterval=0.2)
+        self._bar.total = tick.total
+        if tick.figures:
+            self._bar.set_postfix({name: f"{value:.4g}" for name, value in tick.figures.items()}, refresh=False)
+        self._bar.update(tick.done - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class _Lines:
+    """A line when a piece of work has taken `EVERY` seconds, and again each time that it has taken as long once more."""
+
+    EVERY = 10.0
+
+    def __init__(self) -> None:
+        self._last: Tick | None = None
+        self._due = self.EVERY
+
+    def draw(self, tick: Tick) -> None:
+        if self._last is None or self._last.what != tick.what or tick.seconds < self._last.seconds:
+            self._due = self.EVERY
+        self._last = tick
+        if tick.seconds >= self._due:
+            self._due = tick.seconds + self.EVERY
+            figures = "".join(f", {name} {value:.4g}" for name, value in tick.figures.items())
+            left = "" if tick.seconds_left is None else f", {tick.seconds_left:.0f} s left"
+            sys.stderr.write(f"{tick.what}: {tick.done:,.0f} of {tick.total:,.0f}{figures}{left}\n")
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        """Leave nothing open."""

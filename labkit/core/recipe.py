@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labkit.core.errors import ConfigError, LabkitError, unknown_name
+from labkit.core import _yaml
+from labkit.core.errors import ConfigError, LabkitError, shown, unknown_name
 from labkit.core.files import read_limited, write_atomic
 from labkit.core.params import Config, canonical_json
 from labkit.core.registry import find, method_of
@@ -76,10 +77,7 @@ class Recipe:
 
     def to_yaml(self) -> str:
         """Return the recipe as YAML."""
-        import yaml
-
-        text: str = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
-        return text
+        return _yaml.dump(self.to_dict())
 
     def write(self, path: Path) -> None:
         """Write the recipe to a YAML file."""
@@ -98,14 +96,14 @@ def from_dict(values: Any) -> Recipe:
     for key in values:
         if key not in _KEYS:
             raise unknown_name("key of a recipe", key, _KEYS)
-    if values.get("version") != VERSION:
-        raise ConfigError(f"the recipe's version must be {VERSION}, got {values.get('version')!r}: another labkit wrote it")
+    if type(values.get("version")) is not int or values["version"] != VERSION:
+        raise ConfigError(f"the recipe's version must be {VERSION}, got {_kind(values.get('version'))}: this labkit reads no other")
     for key in ("network", "data"):
         if not isinstance(values.get(key), str):
-            raise ConfigError(f"the recipe's {key} must be a name, got {values.get(key)!r}")
+            raise ConfigError(f"the recipe's {key} must be a name, got {_kind(values.get(key))}")
     seed, steps = values.get("seed", 0), values.get("steps")
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise ConfigError(f"the recipe's seed must be a whole number from 0 to 2^63 - 1, got {seed!r}")
+        raise ConfigError(f"the recipe's seed must be a whole number from 0 to 2^63 - 1, got {shown(seed)}")
     if not isinstance(steps, list) or not steps:
         raise ConfigError(f"the recipe's steps must be a list of at least one step, got {_kind(steps)}")
     made = tuple(_step(n, step) for n, step in enumerate(steps, start=1))
@@ -116,18 +114,9 @@ def from_yaml(text: str) -> Recipe:
     """Read a recipe from YAML (or JSON, which is YAML); see `from_dict` for what is refused.
 
     Raises:
-        ConfigError: the text is empty, is not YAML, or uses anchors, which a recipe does not need.
+        ConfigError: the text is empty, is not YAML, says something twice, is nested deeply or uses aliases or tags.
     """
-    import yaml
-
-    try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ConfigError("a recipe must spell out every step: YAML aliases (*name) are refused")
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"the recipe is not YAML: {' '.join(str(error).split())}") from error
-    except RecursionError:
-        raise ConfigError("the recipe is nested too deeply") from None
+    values = _yaml.load(text, "recipe")
     if values is None:
         raise ConfigError("the recipe is empty: it needs version, network, data and steps")
     return from_dict(values)
@@ -154,8 +143,8 @@ def _step(n: int, values: Any) -> Step:
         raise ConfigError(f"step {n} must be a mapping with a method, got {_kind(values)}")
     layers = values.get("layers", "*")
     if not isinstance(layers, str):
-        raise ConfigError(f"step {n}: layers must be a glob over layer names, got {layers!r}")
-    fields = {str(key): value for key, value in values.items() if key not in ("method", "layers")}
+        raise ConfigError(f"step {n}: layers must be a glob over layer names, got {shown(layers)}")
+    fields = {key: value for key, value in values.items() if key not in ("method", "layers")}
     try:
         return Step(find(values["method"]).config.from_dict(fields), layers)
     except LabkitError as error:
@@ -163,4 +152,5 @@ def _step(n: int, values: Any) -> Step:
 
 
 def _kind(value: Any) -> str:
-    return "nothing" if value is None else f"{type(value).__name__} {value!r}"[:120]
+    """Return the type of a value that is wrong, and the value: `1` may be a number or a text."""
+    return "nothing" if value is None else f"{type(value).__name__} {shown(value)}"

@@ -112,7 +112,7 @@ def read_into(model: nn.Module, path: Path, name: str) -> None:
     try:
         header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")]).get("__metadata__", {})
         state = tensors_from_bytes(raw)
-    except (SafetensorError, ValueError, KeyError, AttributeError) as error:
+    except (SafetensorError, ValueError, KeyError, AttributeError, RecursionError) as error:
         raise FileFormatError(f"{path} is not a checkpoint, or is damaged ({error}): fetch or train it again") from error
     if header.get("builder") != name or header.get("version") != "1":
         raise FileFormatError(

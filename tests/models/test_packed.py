@@ -45,9 +45,9 @@ def test_a_kept_zero_and_a_removed_weight_are_told_apart():
     model[0].weight.data.view(-1)[:4] = 0
     keep = torch.ones_like(model[0].weight, dtype=torch.bool)
     keep.view(-1)[2:4] = False
-    loaded = from_file(to_file(Compressed(model=model, network="digits-small", masks={"0.weight": keep})))
-    assert torch.equal(loaded.masks["0.weight"], keep)
-    assert set(loaded.masks) == {"0.weight"}
+    loaded = from_file(to_file(Compressed(model=model, network="digits-small", masks={"conv1.weight": keep})))
+    assert torch.equal(loaded.masks["conv1.weight"], keep)
+    assert set(loaded.masks) == {"conv1.weight"}
 
 
 def test_negative_zeros_of_a_mask_cost_nothing():
@@ -110,9 +110,9 @@ def test_depthwise_surgery_comes_back():
 def test_values_take_the_place_of_their_parameter():
     model = lively_zoo("digits-small")
     value = smallest(model[0].weight.detach().numpy(), ["dense"])
-    saved = Compressed(model=model, network="digits-small", values={"0.weight": value})
-    assert from_bytes(to_file(saved))[1]["0.weight"].kind == "dense"
-    wrong = dataclasses.replace(saved, values={"0.weight": smallest(np.zeros(3, np.float32))})
+    saved = Compressed(model=model, network="digits-small", values={"conv1.weight": value})
+    assert from_bytes(to_file(saved))[1]["conv1.weight"].kind == "dense"
+    wrong = dataclasses.replace(saved, values={"conv1.weight": smallest(np.zeros(3, np.float32))})
     with pytest.raises(ModelError, match=r"value of '0\.weight' must have the parameter's shape \(8, 1, 3, 3\), got \(3,\)"):
         to_file(wrong)
 
@@ -123,9 +123,9 @@ def test_what_cannot_be_saved_is_refused():
         to_file(Compressed(model=model, network="digit-small"))
     keep = torch.zeros_like(model[0].weight, dtype=torch.bool)
     with pytest.raises(ModelError, match=r"mask of '0\.weight' removes weights that are not zero"):
-        to_file(Compressed(model=model, network="digits-small", masks={"0.weight": keep}))
+        to_file(Compressed(model=model, network="digits-small", masks={"conv1.weight": keep}))
     with pytest.raises(ModelError, match=r"mask of '0\.weight' must have the parameter's shape"):
-        to_file(Compressed(model=model, network="digits-small", masks={"0.weight": keep[0]}))
+        to_file(Compressed(model=model, network="digits-small", masks={"conv1.weight": keep[0]}))
     with pytest.raises(ModelError, match="a mask for 'no', which the network does not have"):
         to_file(Compressed(model=model, network="digits-small", masks={"no": keep}))
     model[4].weight.data[1, 2, 0, 0] = float("nan")
@@ -149,8 +149,8 @@ def put(name, array):
         (lambda header, tensors: header.update(kind="program"), "must hold a compressed network, got 'program'"),
         (lambda header, tensors: header.update(network=3), "must hold a compressed network"),
         (lambda header, tensors: header.pop("groups"), "header of a compressed network must hold"),
-        (lambda header, tensors: header.update(groups={"0": 1.5}), "wrong type"),
-        (lambda header, tensors: header.update(masked="0.weight"), "wrong type"),
+        (lambda header, tensors: header.update(groups={"conv1": 1.5}), "wrong type"),
+        (lambda header, tensors: header.update(masked="conv1.weight"), "wrong type"),
         (lambda header, tensors: header.update(report=[3]), "wrong type"),
         (lambda header, tensors: header.update(activations={"a": [1]}), "wrong type"),
         (lambda header, tensors: header.update(masked=["no"]), "'no' is masked but holds no such tensor"),
@@ -161,7 +161,7 @@ def put(name, array):
         (put("9.weight", np.ones((10, 63))), "do not fit each other"),
         (put("9.weight", np.ones((10, 64, 1))), "2 dimensions"),
         (put("9.bias", np.ones(9)), "do not fit each other"),
-        (put("0.weight", np.ones((8, 1, 5, 5))), "cannot have a weight of"),
+        (put("conv1.weight", np.ones((8, 1, 5, 5))), "cannot have a weight of"),
         (put("4.weight", np.ones((16, 9, 3, 3))), "do not fit each other"),
         (put("1.running_mean", np.ones(9)), "do not fit each other"),
         (lambda header, tensors: tensors.update({"9.bias": smallest(np.ones(10, np.int32))}), "torch.float32, got"),

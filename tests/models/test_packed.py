@@ -113,7 +113,7 @@ def test_values_take_the_place_of_their_parameter():
     saved = Compressed(model=model, network="digits-small", values={"conv1.weight": value})
     assert from_bytes(to_file(saved))[1]["conv1.weight"].kind == "dense"
     wrong = dataclasses.replace(saved, values={"conv1.weight": smallest(np.zeros(3, np.float32))})
-    with pytest.raises(ModelError, match=r"value of '0\.weight' must have the parameter's shape \(8, 1, 3, 3\), got \(3,\)"):
+    with pytest.raises(ModelError, match=r"value of 'conv1\.weight' must have the parameter's shape \(8, 1, 3, 3\), got \(3,\)"):
         to_file(wrong)
 
 
@@ -122,14 +122,14 @@ def test_what_cannot_be_saved_is_refused():
     with pytest.raises(UnknownNameError, match="unknown network 'digit-small': did you mean 'digits-small'"):
         to_file(Compressed(model=model, network="digit-small"))
     keep = torch.zeros_like(model[0].weight, dtype=torch.bool)
-    with pytest.raises(ModelError, match=r"mask of '0\.weight' removes weights that are not zero"):
+    with pytest.raises(ModelError, match=r"mask of 'conv1\.weight' removes weights that are not zero"):
         to_file(Compressed(model=model, network="digits-small", masks={"conv1.weight": keep}))
-    with pytest.raises(ModelError, match=r"mask of '0\.weight' must have the parameter's shape"):
+    with pytest.raises(ModelError, match=r"mask of 'conv1\.weight' must have the parameter's shape"):
         to_file(Compressed(model=model, network="digits-small", masks={"conv1.weight": keep[0]}))
     with pytest.raises(ModelError, match="a mask for 'no', which the network does not have"):
         to_file(Compressed(model=model, network="digits-small", masks={"no": keep}))
     model[4].weight.data[1, 2, 0, 0] = float("nan")
-    with pytest.raises(ModelError, match=r"'4\.weight' holds NaN"):
+    with pytest.raises(ModelError, match=r"'conv2\.weight' holds NaN"):
         to_file(Compressed(model=model, network="digits-small"))
 
 
@@ -154,17 +154,17 @@ def put(name, array):
         (lambda header, tensors: header.update(report=[3]), "wrong type"),
         (lambda header, tensors: header.update(activations={"a": [1]}), "wrong type"),
         (lambda header, tensors: header.update(masked=["no"]), "'no' is masked but holds no such tensor"),
-        (lambda header, tensors: header.update(groups={"0": 3}), "in 3 groups"),
-        (lambda header, tensors: tensors.pop("9.bias"), r"'9\.bias' is missing"),
-        (lambda header, tensors: tensors.pop("1.weight"), r"'1\.weight' is missing"),
+        (lambda header, tensors: header.update(groups={"conv1": 3}), "in 3 groups"),
+        (lambda header, tensors: tensors.pop("fc.bias"), r"'fc\.bias' is missing"),
+        (lambda header, tensors: tensors.pop("bn1.weight"), r"'bn1\.weight' is missing"),
         (put("more", [1.0]), "'more' is too much"),
-        (put("9.weight", np.ones((10, 63))), "do not fit each other"),
-        (put("9.weight", np.ones((10, 64, 1))), "2 dimensions"),
-        (put("9.bias", np.ones(9)), "do not fit each other"),
+        (put("fc.weight", np.ones((10, 63))), "do not fit each other"),
+        (put("fc.weight", np.ones((10, 64, 1))), "2 dimensions"),
+        (put("fc.bias", np.ones(9)), "do not fit each other"),
         (put("conv1.weight", np.ones((8, 1, 5, 5))), "cannot have a weight of"),
-        (put("4.weight", np.ones((16, 9, 3, 3))), "do not fit each other"),
-        (put("1.running_mean", np.ones(9)), "do not fit each other"),
-        (lambda header, tensors: tensors.update({"9.bias": smallest(np.ones(10, np.int32))}), "torch.float32, got"),
+        (put("conv2.weight", np.ones((16, 9, 3, 3))), "do not fit each other"),
+        (put("bn1.running_mean", np.ones(9)), "do not fit each other"),
+        (lambda header, tensors: tensors.update({"fc.bias": smallest(np.ones(10, np.int32))}), "torch.float32, got"),
     ],
 )
 def test_a_file_that_makes_no_network_is_refused(change, says):
@@ -178,8 +178,8 @@ def test_a_network_that_nobody_builds_is_refused():
 
 
 def test_nan_in_a_file_is_refused():
-    with pytest.raises(ModelError, match=r"'9\.bias' holds NaN"):
-        from_file(rewritten(put("9.bias", [np.nan] * 10)))
+    with pytest.raises(ModelError, match=r"'fc\.bias' holds NaN"):
+        from_file(rewritten(put("fc.bias", [np.nan] * 10)))
 
 
 RAW = to_file(Compressed(model=lively_zoo("digits-small"), network="digits-small"))

@@ -190,8 +190,8 @@ class PruningGranularity(NetworkPanel[State]):
             if tuned is None or tuned == self.state:
                 self.draw()
             else:
-                self.status.say("Fine-tuned. Any other setting shows the network as it was pruned, before tuning.")
                 self.move(tuned)
+                self.status.say("Fine-tuned. Any other setting shows the network as it was pruned, before tuning.")
 
 
 def panel() -> ipywidgets.Widget:

@@ -62,7 +62,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 def drop_output() -> None:
     """Let what is still to be written go nowhere, so that Python does not fail on it once more at its end."""
-    if sys.stdout is sys.__stdout__:
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -62,8 +62,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 def drop_output() -> None:
     """Let what is still to be written go nowhere, so that Python does not fail on it once more at its end."""
-    if sys.stdout is sys.__stdout__:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.__stdout__ is not None and sys.stdout is sys.__stdout__:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
 
 
 def one_line(text: str) -> str:

@@ -4,7 +4,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -62,10 +62,8 @@ def _open(path: Path) -> int:
     """Open the file of the lock, whoever made it; it is never written to, and a link is not followed."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)
     for _ in range(3):  # somebody may make or remove it between the two calls
-        try:
+        with suppress(FileNotFoundError):
             return os.open(path, flags)
-        except FileNotFoundError:
-            pass
         try:
             descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)
         except FileExistsError:
@@ -81,11 +79,9 @@ def _acquire(descriptor: int, progress: Progress, wait_s: float) -> None:
     deadline = time.monotonic() + wait_s
     while True:  # until the deadline
         progress.check()
-        try:
+        with suppress(BlockingIOError):
             _fcntl.flock(descriptor, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
             return
-        except BlockingIOError:
-            pass
         if time.monotonic() >= deadline:
             raise LabkitError(f"another measurement has held {lock_path()} for {wait_s:g} s: wait for it to end, then measure again")
         time.sleep(_POLL_S)

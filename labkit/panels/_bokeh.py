@@ -35,7 +35,10 @@ def in_jupyterlab(environment: Mapping[str, str]) -> bool:
 
 
 def page_script() -> str:
-    """Return the script that adds style and BokehJS to a page; running it again changes nothing."""
+    """Return the script that adds style and BokehJS to a page; running it again changes nothing.
+
+    JupyterLab runs it in a function whose `this` is not the window, where BokehJS puts itself: so it is told.
+    """
     style = json.dumps(_STYLE.read_text(encoding="utf-8"))
     return f"""if (!document.getElementById("labkit-style")) {{
   const style = document.createElement("style");
@@ -43,9 +46,9 @@ def page_script() -> str:
   style.textContent = {style};
   document.head.append(style);
 }}
-if (window.Bokeh === undefined) {{
+if (window.Bokeh === undefined) (function () {{
 {_bokeh_js()}
-}}"""
+}}).call(window);"""
 
 
 def _bokeh_js() -> str:

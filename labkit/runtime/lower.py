@@ -17,8 +17,7 @@ from torch.nn import functional as F
 
 from labkit.core.errors import ConfigError, FileFormatError, ModelError
 from labkit.core.records import Compressed
-from labkit.formats import smallest
-from labkit.formats._format import not_zero_bits
+from labkit.formats import not_zero_bits, smallest
 from labkit.models.fold import fold_batch_norm, trace
 from labkit.models.zoo import check_finite
 from labkit.runtime.program import Program

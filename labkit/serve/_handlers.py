@@ -29,7 +29,7 @@ class HomeHandler(JupyterHandler):
         self.redirect(url_path_join(self.base_url, "labs", self.lab))
 
 
-class LabHandler(TornadoVoilaHandler):  # type: ignore[misc]  # voila has no types
+class LabHandler(TornadoVoilaHandler):
     """`/labs/NN_name` is the page of a lab, `/labs/NN` leads there; anything else is a 404 with our own page."""
 
     def initialize(self, folder: Path, **kwargs: Any) -> None:
@@ -67,7 +67,7 @@ class PulseHandler(APIHandler):
         self.finish({"alive": await kernels.alive(kernel_id)})
 
 
-class ChannelsHandler(VoilaKernelWebsocketHandler):  # type: ignore[misc]  # voila has no types
+class ChannelsHandler(VoilaKernelWebsocketHandler):
     """A page's line to its kernel, for clients that speak the framing of today.
 
     Both Voilà, on the way out, and the server, on the way in, loop as often as a frame's first eight bytes say. A client of
@@ -103,7 +103,7 @@ class PageFileHandler(web.StaticFileHandler):
         self.set_header("Cache-Control", _FOR_GOOD)
 
 
-class KeptStaticHandler(MultiStaticFileHandler):  # type: ignore[misc]  # voila has no types
+class KeptStaticHandler(MultiStaticFileHandler):
     """Voilà's own front end, under a URL with a fingerprint."""
 
     def set_extra_headers(self, path: str) -> None:

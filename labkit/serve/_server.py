@@ -23,7 +23,7 @@ from labkit.serve import _handlers, _settings
 _KERNEL = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
 
 
-class LabServer(Voila):  # type: ignore[misc]  # voila has no types
+class LabServer(Voila):
     """Voilà for one folder of labs, listening on sockets that are already bound."""
 
     name = "voila"

@@ -82,7 +82,7 @@ def test_a_second_visit_asks_for_pages_and_messages_only(browser, server):
         page = context.new_page()
         fetched = []
         page.on("response", lambda answer: fetched.append(answer))
-        page.goto(server.lab("01_toy"))
+        page.goto(server.lab("01_toy"), timeout=_browser.READY_TIMEOUT_MS)
         page.wait_for_selector("body.is-ready", timeout=_browser.READY_TIMEOUT_MS)
         fresh = page.evaluate(
             "() => performance.getEntriesByType('resource').filter(each => each.transferSize > 0).map(each => new URL(each.name).pathname)"
@@ -93,17 +93,17 @@ def test_a_second_visit_asks_for_pages_and_messages_only(browser, server):
         context.close()
 
 
-def test_the_page_has_landmarks_names_and_language(shared):
-    assert shared.title() == "A toy lab · labkit"
-    assert shared.locator("html").get_attribute("lang") == "en"
-    assert shared.locator("main").count() == 1
-    assert shared.locator("main .toy-slider").count() == 1
-    assert shared.locator("h1").all_inner_texts() == ["A toy lab"]
-    assert shared.locator(HANDLE).get_attribute("aria-label") == "share"
-    shared.keyboard.press("Tab")
-    assert shared.evaluate("() => document.activeElement.textContent") == "Skip to the lab"
-    shared.keyboard.press("Enter")
-    assert shared.evaluate("() => document.activeElement.id") == "lk-main"
+def test_the_page_has_landmarks_names_and_language(toy):
+    assert toy.title() == "A toy lab · labkit"
+    assert toy.locator("html").get_attribute("lang") == "en"
+    assert toy.locator("main").count() == 1
+    assert toy.locator("main .toy-slider").count() == 1
+    assert toy.locator("h1").all_inner_texts() == ["A toy lab"]
+    assert toy.locator(HANDLE).get_attribute("aria-label") == "share"
+    toy.keyboard.press("Tab")
+    assert toy.evaluate("() => document.activeElement.textContent") == "Skip to the lab"
+    toy.keyboard.press("Enter")
+    assert toy.evaluate("() => document.activeElement.id") == "lk-main"
 
 
 def test_dark_follows_the_system_and_a_choice_stays(lab_page):
@@ -111,7 +111,7 @@ def test_dark_follows_the_system_and_a_choice_stays(lab_page):
     assert light.evaluate(BACKGROUND) != dark.evaluate(BACKGROUND)
     assert dark.locator("body").get_attribute("data-jp-theme-light") == "false"
     light.emulate_media(color_scheme="dark")
-    assert light.evaluate(BACKGROUND) == dark.evaluate(BACKGROUND)
+    light.wait_for_function(f"wanted => ({BACKGROUND})() === wanted", arg=dark.evaluate(BACKGROUND))
     before = dark.evaluate(BACKGROUND)
     dark.get_by_role("button", name="Light").click()
     assert dark.evaluate(BACKGROUND) != before

@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from labkit.core.errors import Cancelled
-from labkit.core.progress import SILENT, Progress, Tick, terminal_bar
+from labkit.core.progress import SILENT, Progress, Tick, _Lines, terminal_bar
 
 
 def test_a_listener_hears_what_is_done() -> None:
@@ -43,6 +43,13 @@ def test_the_shared_progress_cannot_be_cancelled() -> None:
     SILENT.step(1, 2)
 
 
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let standard error, which pytest captures, say that it is a terminal."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+
+
+@pytest.mark.usefixtures("terminal")
 def test_a_bar_is_drawn_for_each_piece_of_work(capsys: pytest.CaptureFixture[str]) -> None:
     with terminal_bar() as progress:
         for what in ("scan: ", "train"):  # tqdm adds a colon and a blank of its own
@@ -51,12 +58,39 @@ def test_a_bar_is_drawn_for_each_piece_of_work(capsys: pytest.CaptureFixture[str
                 progress.step(done, 3, loss=0.25)
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.count("3.00/3.00") == 2
+    assert err.count("3/3") == 2
     assert "scan" in err
     assert "train" in err
     assert err.count("\n") == 2, "a bar for each piece of work, not for each step"
 
 
+@pytest.mark.usefixtures("terminal")
+def test_work_of_the_same_name_gets_a_bar_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with terminal_bar() as progress:
+        for _ in range(2):
+            progress.begin("training")
+            for done in range(1, 4):
+                progress.step(done, 3)
+    assert capsys.readouterr().err.count("3/3") == 2
+
+
+def test_a_log_gets_a_line_now_and_then_and_none_for_quick_work(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = _Lines()
+    for second in (1.0, 9.0, 10.0, 11.0, 19.0, 20.5):
+        lines.draw(Tick("training", 1000 * second, 40_000, second, {"loss": 0.25}))
+    for second in (1.0, 9.0, 12.0):
+        lines.draw(Tick("testing", 1, 2, second))
+    assert capsys.readouterr().err.splitlines() == [
+        "training: 10,000 of 40,000, loss 0.25, 30 s left",
+        "training: 20,500 of 40,000, loss 0.25, 20 s left",
+        "testing: 1 of 2, 12 s left",
+    ]
+    with terminal_bar() as progress:
+        progress.step(1, 3)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("terminal")
 def test_a_bar_is_closed_when_work_is_cancelled(capsys: pytest.CaptureFixture[str]) -> None:
     def work() -> None:
         with terminal_bar() as progress:

@@ -150,7 +150,7 @@ def test_write_and_read(tmp_path):
     assert path.read_bytes() == RAW
     assert read(path)[0] == HEADER
     assert os.listdir(tmp_path) == ["net.labkit"]
-    with pytest.raises(FileFormatError, match="reads at most 100 here"):
+    with pytest.raises(FileFormatError, match="more than 100 bytes"):
         read(path, 100)
     path.write_bytes(RAW[:-1] + b"\0\0")
     with pytest.raises(FileFormatError, match=r"net\.labkit: the file"):

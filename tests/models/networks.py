@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.core.seeds import generator
-from labkit.models.layers import weight_layers
+from labkit.models.layers import compressible
 from labkit.models.zoo import build
 
 
@@ -30,7 +30,7 @@ def lively_zoo(name: str, seed: int = 0) -> nn.Module:
 def prune_at_random(model: nn.Module, sparsity: float, seed: int = 0) -> dict[str, Tensor]:
     """Zero a share of each layer's weights in place, by multiplication; return the masks."""
     source, masks = generator(seed, "prune"), {}
-    for name, layer in weight_layers(model).items():
+    for name, layer in compressible(model).items():
         order = torch.rand(layer.weight.numel(), generator=source).argsort().argsort()
         keep = (order >= round(sparsity * order.numel())).view(layer.weight.shape)
         layer.weight.data *= keep

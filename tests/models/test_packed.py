@@ -42,20 +42,20 @@ def test_round_trip_of_the_zoo(name, folded):
 
 def test_a_kept_zero_and_a_removed_weight_are_told_apart():
     model = lively_zoo("digits-small")
-    model[0].weight.data.view(-1)[:4] = 0
-    keep = torch.ones_like(model[0].weight, dtype=torch.bool)
+    model.conv1.weight.data.view(-1)[:4] = 0
+    keep = torch.ones_like(model.conv1.weight, dtype=torch.bool)
     keep.view(-1)[2:4] = False
-    loaded = from_file(to_file(Compressed(model=model, network="digits-small", masks={"0.weight": keep})))
-    assert torch.equal(loaded.masks["0.weight"], keep)
-    assert set(loaded.masks) == {"0.weight"}
+    loaded = from_file(to_file(Compressed(model=model, network="digits-small", masks={"conv1.weight": keep})))
+    assert torch.equal(loaded.masks["conv1.weight"], keep)
+    assert set(loaded.masks) == {"conv1.weight"}
 
 
 def test_negative_zeros_of_a_mask_cost_nothing():
     model = lively_zoo("digits-small")
     prune_at_random(model, 0.9)
-    assert (torch.signbit(model[4].weight) & (model[4].weight == 0)).any()
+    assert (torch.signbit(model.conv2.weight) & (model.conv2.weight == 0)).any()
     plain = to_file(Compressed(model=model, network="digits-small"))
-    for layer in (model[0], model[4], model[9]):
+    for layer in (model.conv1, model.conv2, model.fc):
         layer.weight.data += 0.0
     assert to_file(Compressed(model=model, network="digits-small")) == plain
 
@@ -76,7 +76,7 @@ def cut_vgg():
     """A VGG whose second convolution lost channels 3 and 7, done by hand."""
     model = lively_zoo("vgg-small-bn")
     keep = torch.tensor([n for n in range(16) if n not in (3, 7)])
-    conv, norm, after = model[3], model[4], model[7]
+    conv, norm, after = model.conv2, model.bn2, model.conv3
     conv.weight, conv.out_channels = nn.Parameter(conv.weight.data[keep]), 14
     norm.weight, norm.bias, norm.num_features = nn.Parameter(norm.weight.data[keep]), nn.Parameter(norm.bias.data[keep]), 14
     norm.running_mean, norm.running_var = norm.running_mean[keep], norm.running_var[keep]
@@ -88,32 +88,32 @@ def test_a_network_after_surgery_comes_back():
     model = cut_vgg()
     loaded = from_file(to_file(Compressed(model=model, network="vgg-small-bn"))).model
     assert same_outputs("vgg-small-bn", model, loaded)
-    assert (loaded[3].out_channels, loaded[4].num_features, loaded[7].in_channels) == (14, 14, 14)
+    assert (loaded.conv2.out_channels, loaded.bn2.num_features, loaded.conv3.in_channels) == (14, 14, 14)
 
 
 def test_depthwise_surgery_comes_back():
     model = lively_zoo("mobilenet-small")
-    block = model[1].body
+    block = model.block1
     keep = torch.arange(1, 64)
-    for conv, norm in ((block[0], block[1]), (block[3], block[4])):
+    for conv, norm in ((block.expand, block.bn1), (block.depthwise, block.bn2)):
         conv.weight, conv.out_channels = nn.Parameter(conv.weight.data[keep]), 63
         norm.weight, norm.bias, norm.num_features = nn.Parameter(norm.weight.data[keep]), nn.Parameter(norm.bias.data[keep]), 63
         norm.running_mean, norm.running_var = norm.running_mean[keep], norm.running_var[keep]
-    block[3].groups = block[3].in_channels = 63
-    block[6].weight, block[6].in_channels = nn.Parameter(block[6].weight.data[:, keep]), 63
+    block.depthwise.groups = block.depthwise.in_channels = 63
+    block.project.weight, block.project.in_channels = nn.Parameter(block.project.weight.data[:, keep]), 63
     model = model.to(memory_format=torch.channels_last)
     loaded = from_file(to_file(Compressed(model=model, network="mobilenet-small"))).model
     assert same_outputs("mobilenet-small", model, loaded)
-    assert (loaded[1].body[3].groups, loaded[1].body[3].in_channels) == (63, 63)
+    assert (loaded.block1.depthwise.groups, loaded.block1.depthwise.in_channels) == (63, 63)
 
 
 def test_values_take_the_place_of_their_parameter():
     model = lively_zoo("digits-small")
-    value = smallest(model[0].weight.detach().numpy(), ["dense"])
-    saved = Compressed(model=model, network="digits-small", values={"0.weight": value})
-    assert from_bytes(to_file(saved))[1]["0.weight"].kind == "dense"
-    wrong = dataclasses.replace(saved, values={"0.weight": smallest(np.zeros(3, np.float32))})
-    with pytest.raises(ModelError, match=r"value of '0\.weight' must have the parameter's shape \(8, 1, 3, 3\), got \(3,\)"):
+    value = smallest(model.conv1.weight.detach().numpy(), ["dense"])
+    saved = Compressed(model=model, network="digits-small", values={"conv1.weight": value})
+    assert from_bytes(to_file(saved))[1]["conv1.weight"].kind == "dense"
+    wrong = dataclasses.replace(saved, values={"conv1.weight": smallest(np.zeros(3, np.float32))})
+    with pytest.raises(ModelError, match=r"value of 'conv1\.weight' must have the parameter's shape \(8, 1, 3, 3\), got \(3,\)"):
         to_file(wrong)
 
 
@@ -121,15 +121,15 @@ def test_what_cannot_be_saved_is_refused():
     model = lively_zoo("digits-small")
     with pytest.raises(UnknownNameError, match="unknown network 'digit-small': did you mean 'digits-small'"):
         to_file(Compressed(model=model, network="digit-small"))
-    keep = torch.zeros_like(model[0].weight, dtype=torch.bool)
-    with pytest.raises(ModelError, match=r"mask of '0\.weight' removes weights that are not zero"):
-        to_file(Compressed(model=model, network="digits-small", masks={"0.weight": keep}))
-    with pytest.raises(ModelError, match=r"mask of '0\.weight' must have the parameter's shape"):
-        to_file(Compressed(model=model, network="digits-small", masks={"0.weight": keep[0]}))
+    keep = torch.zeros_like(model.conv1.weight, dtype=torch.bool)
+    with pytest.raises(ModelError, match=r"mask of 'conv1\.weight' removes weights that are not zero"):
+        to_file(Compressed(model=model, network="digits-small", masks={"conv1.weight": keep}))
+    with pytest.raises(ModelError, match=r"mask of 'conv1\.weight' must have the parameter's shape"):
+        to_file(Compressed(model=model, network="digits-small", masks={"conv1.weight": keep[0]}))
     with pytest.raises(ModelError, match="a mask for 'no', which the network does not have"):
         to_file(Compressed(model=model, network="digits-small", masks={"no": keep}))
-    model[4].weight.data[1, 2, 0, 0] = float("nan")
-    with pytest.raises(ModelError, match=r"'4\.weight' holds NaN"):
+    model.conv2.weight.data[1, 2, 0, 0] = float("nan")
+    with pytest.raises(ModelError, match=r"'conv2\.weight' holds NaN"):
         to_file(Compressed(model=model, network="digits-small"))
 
 
@@ -149,22 +149,22 @@ def put(name, array):
         (lambda header, tensors: header.update(kind="program"), "must hold a compressed network, got 'program'"),
         (lambda header, tensors: header.update(network=3), "must hold a compressed network"),
         (lambda header, tensors: header.pop("groups"), "header of a compressed network must hold"),
-        (lambda header, tensors: header.update(groups={"0": 1.5}), "wrong type"),
-        (lambda header, tensors: header.update(masked="0.weight"), "wrong type"),
+        (lambda header, tensors: header.update(groups={"conv1": 1.5}), "wrong type"),
+        (lambda header, tensors: header.update(masked="conv1.weight"), "wrong type"),
         (lambda header, tensors: header.update(report=[3]), "wrong type"),
         (lambda header, tensors: header.update(activations={"a": [1]}), "wrong type"),
         (lambda header, tensors: header.update(masked=["no"]), "'no' is masked but holds no such tensor"),
-        (lambda header, tensors: header.update(groups={"0": 3}), "in 3 groups"),
-        (lambda header, tensors: tensors.pop("9.bias"), r"'9\.bias' is missing"),
-        (lambda header, tensors: tensors.pop("1.weight"), r"'1\.weight' is missing"),
+        (lambda header, tensors: header.update(groups={"conv1": 3}), "in 3 groups"),
+        (lambda header, tensors: tensors.pop("fc.bias"), r"'fc\.bias' is missing"),
+        (lambda header, tensors: tensors.pop("bn1.weight"), r"'bn1\.weight' is missing"),
         (put("more", [1.0]), "'more' is too much"),
-        (put("9.weight", np.ones((10, 63))), "do not fit each other"),
-        (put("9.weight", np.ones((10, 64, 1))), "2 dimensions"),
-        (put("9.bias", np.ones(9)), "do not fit each other"),
-        (put("0.weight", np.ones((8, 1, 5, 5))), "cannot have a weight of"),
-        (put("4.weight", np.ones((16, 9, 3, 3))), "do not fit each other"),
-        (put("1.running_mean", np.ones(9)), "do not fit each other"),
-        (lambda header, tensors: tensors.update({"9.bias": smallest(np.ones(10, np.int32))}), "torch.float32, got"),
+        (put("fc.weight", np.ones((10, 63))), "do not fit each other"),
+        (put("fc.weight", np.ones((10, 64, 1))), "2 dimensions"),
+        (put("fc.bias", np.ones(9)), "do not fit each other"),
+        (put("conv1.weight", np.ones((8, 1, 5, 5))), "cannot have a weight of"),
+        (put("conv2.weight", np.ones((16, 9, 3, 3))), "do not fit each other"),
+        (put("bn1.running_mean", np.ones(9)), "do not fit each other"),
+        (lambda header, tensors: tensors.update({"fc.bias": smallest(np.ones(10, np.int32))}), "torch.float32, got"),
     ],
 )
 def test_a_file_that_makes_no_network_is_refused(change, says):
@@ -178,8 +178,8 @@ def test_a_network_that_nobody_builds_is_refused():
 
 
 def test_nan_in_a_file_is_refused():
-    with pytest.raises(ModelError, match=r"'9\.bias' holds NaN"):
-        from_file(rewritten(put("9.bias", [np.nan] * 10)))
+    with pytest.raises(ModelError, match=r"'fc\.bias' holds NaN"):
+        from_file(rewritten(put("fc.bias", [np.nan] * 10)))
 
 
 RAW = to_file(Compressed(model=lively_zoo("digits-small"), network="digits-small"))

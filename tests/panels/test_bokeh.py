@@ -45,5 +45,6 @@ def test_in_jupyterlab_the_output_is_emptied_again(monkeypatch):
 def test_the_script_guards_against_a_second_run():
     script = _bokeh.page_script()
     assert script.startswith('if (!document.getElementById("labkit-style"))')
-    assert "if (window.Bokeh === undefined) {" in script
+    assert "if (window.Bokeh === undefined) (function () {" in script
+    assert script.endswith("}).call(window);")
     assert ".lk-strip" in script

@@ -82,17 +82,17 @@ def test_layers_and_profile_name_what_runs():
     prune_at_random(model, 0.9)
     program = compile(Compressed(model=model, network="digits-small"), images("digits-small", 1), "csr")
     assert [(layer.name, layer.op, layer.shape) for layer in program.layers] == [
-        ("0", "conv", (8, 8, 8)),
-        ("3", "max_pool", (8, 4, 4)),
-        ("4", "conv", (16, 4, 4)),
-        ("7", "max_pool", (16, 2, 2)),
-        ("8", "flatten", (64,)),
-        ("9", "linear", (10,)),
+        ("conv1", "conv", (8, 8, 8)),
+        ("pool1", "max_pool", (8, 4, 4)),
+        ("conv2", "conv", (16, 4, 4)),
+        ("pool2", "max_pool", (16, 2, 2)),
+        ("flatten", "flatten", (64,)),
+        ("fc", "linear", (10,)),
     ]
     assert program.layers[2].packed_bytes == program.steps[2].weight.packed_bytes + 16 * 4
     assert program.note == {"network": "digits-small"}
     rows = program.profile(images("digits-small", 5).numpy())
-    assert [name for name, _ in rows] == ["0 + pool", "4 + pool", "in and out", "9", "in and out"]
+    assert [name for name, _ in rows] == ["conv1 + pool", "conv2 + pool", "in and out", "fc", "in and out"]
     assert all(milliseconds > 0 for _, milliseconds in rows)
     dense = compile(model, images("digits-small", 1), "dense").profile(images("digits-small", 5).numpy())
     assert [name for name, _ in dense] == ["0", "3", "4", "7", "8", "9", "in and out"]

@@ -1,0 +1,96 @@
+"""The bench that a panel is handed: the same numbers as the spine, and work that is not done twice."""
+
+import numpy as np
+import pytest
+
+from labkit import flow
+from labkit.core.progress import SILENT
+from labkit.core.recipe import Recipe, from_dict
+from labkit.models.layers import compressible
+from labkit.workbench import KEPT_RESULTS, Workbench, workbench
+
+
+def recipe(*sparsities: float, granularity: str = "weight", seed: int = 0) -> Recipe:
+    steps = [
+        {"method": "magnitude", "granularity": granularity, "ratio": {"name": "uniform_ratio", "sparsity": each}} for each in sparsities
+    ]
+    return from_dict({"version": 1, "network": "digits-small", "data": "digits", "seed": seed, "steps": steps})
+
+
+@pytest.fixture
+def bench() -> Workbench:
+    return Workbench("digits-small")
+
+
+def test_a_network_has_one_bench() -> None:
+    assert workbench("digits-small") is workbench("digits-small")
+
+
+def test_its_numbers_are_those_of_the_spine(bench: Workbench) -> None:
+    result = flow.run(recipe(0.75))
+    made = bench.compress(recipe(0.75))
+    assert bench.file(made) == result.file
+    price = bench.cost(made)
+    assert price == result.measurement.cost
+    assert bench.energy(price, len(result.file)) == result.measurement.energy_uj
+    *_, last = bench.accuracy(made, SILENT)
+    assert last.is_settled
+    assert (last.correct, last.n) == (result.measurement.accuracy.correct, 500)
+
+
+def test_layers_and_weights_are_the_dense_networks(bench: Workbench) -> None:
+    expected = compressible(bench.dense.model)
+    assert [each.name for each in bench.layers] == list(expected)
+    for name, layer in expected.items():
+        assert np.array_equal(bench.weight(name), layer.weight.detach().numpy())
+
+
+def test_masks_are_what_compress_carries_out(bench: Workbench) -> None:
+    made = bench.compress(recipe(0.5))
+    for name, keep in bench.masks(recipe(0.5)).items():
+        assert np.array_equal(keep, made.masks[f"{name}.weight"].numpy())
+        assert len(bench.remaining(made, name)) == keep.sum()
+        assert np.array_equal(bench.remaining(made, name), bench.weight(name)[keep])
+
+
+def test_channels_leave_smaller_layers(bench: Workbench) -> None:
+    made, masks = bench.compress(recipe(0.5, granularity="channel")), bench.masks(recipe(0.5, granularity="channel"))
+    for name, keep in masks.items():
+        assert keep.shape == bench.weight(name).shape
+        assert len(bench.remaining(made, name)) == keep.sum()
+
+
+def test_what_was_kept_is_not_done_again(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+    choose = flow.choose
+    monkeypatch.setattr(flow, "choose", lambda compressed, recipe, n, *rest: (done.append(n), choose(compressed, recipe, n, *rest))[1])
+    first = bench.compress(recipe(0.25, 0.5))
+    assert done == [0, 1]
+    assert not bench.has(recipe(0.25, 0.5))
+    bench.keep(recipe(0.25, 0.5), first)
+    assert bench.has(recipe(0.25, 0.5))
+    assert bench.compress(recipe(0.25, 0.5)) is first
+    longer = bench.compress(recipe(0.25, 0.5, 0.75))
+    assert done == [0, 1, 2]
+    assert bench.file(longer) == bench.file(Workbench("digits-small").compress(recipe(0.25, 0.5, 0.75)))
+    bench.compress(recipe(0.25, 0.5, seed=1))
+    assert done[-2:] == [0, 1], "another seed is another run"
+
+
+def test_only_the_newest_results_are_kept(bench: Workbench) -> None:
+    for seed in range(KEPT_RESULTS + 1):
+        bench.keep(recipe(0.5, seed=seed), bench.dense)
+    assert not bench.has(recipe(0.5, seed=0))
+    assert all(bench.has(recipe(0.5, seed=seed)) for seed in range(1, KEPT_RESULTS + 1))
+
+
+def test_time_an_epoch_comes_from_the_card(bench: Workbench) -> None:
+    card = bench.card
+    assert bench.seconds_an_epoch() == pytest.approx(card.seconds / card.epochs)
+
+
+@pytest.mark.serial
+def test_latency_is_measured_against_the_dense_network(bench: Workbench) -> None:
+    found = bench.latency(bench.compress(recipe(0.5)), SILENT)
+    assert found.latency.batch == found.dense.batch == flow.LATENCY_BATCH
+    assert 0 < found.low <= found.ratio <= found.high

@@ -76,9 +76,10 @@ def measure_lab(number: str, module: ModuleType, claims: list[Claim], folder: Pa
         found = _run.measure(claim, scale, journal, lambda line: print(line, flush=True), lambda: _run.wait_until_quiet(wait))
         fresh[claim.name] = _run.row(claim, found)
         print(f"{number}.{claim.name}: {fresh[claim.name]['verdict']}{': ' + found if isinstance(found, str) else ''}", flush=True)
-        _run.write(path, module.LAB, facts, _run.merged(module.CLAIMS, fresh, path, facts))
-    if all("note" not in fresh.get(claim.name, {"note": ""}) for claim in module.CLAIMS):
-        journal.delete()
+        rows = _run.merged(module.CLAIMS, fresh, path, facts)
+        _run.write(path, module.LAB, facts, rows)
+        if all("note" not in each for each in rows):
+            journal.delete()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import torch
 from benchmarks.claims._claim import Case, Figure, Scale, ratio_interval, right
 from labkit import flow
 from labkit.core.recipe import Recipe
-from labkit.core.records import Compressed, Latency
+from labkit.core.records import Compressed, Latency, Masks
+from labkit.core.seeds import generator
 from labkit.data.images import Splits
 from labkit.measure import latency
 from labkit.models import zoo
@@ -47,6 +48,18 @@ def accuracy_case(name: str, recipe: Recipe, scale: Scale, change: Callable[[Wor
 def recalibrated(bench: Workbench, splits: Splits, recipe: Recipe, batches: int) -> Compressed:
     """Carry a recipe out and measure batch norm anew, which recipes do after surgery only."""
     made = flow.compress(bench.dense, recipe, splits)
+    recalibrate_batch_norm(made.model, splits.train, batches)
+    return made
+
+
+def shuffled(bench: Workbench, splits: Splits, recipe: Recipe, batches: int) -> Compressed:
+    """Drop as many weights of each layer as the recipe does, at places drawn under its seed; then as `recalibrated`."""
+    masks: Masks = flow.choose(bench.dense, recipe, 0, splits)
+    keep = {}
+    for name, mask in masks.keep.items():
+        order = torch.randperm(mask.numel(), generator=generator(recipe.seed, "random mask", name))
+        keep[name] = mask.flatten()[order].view_as(mask)
+    made = flow.apply(bench.dense, Masks(keep))
     recalibrate_batch_norm(made.model, splits.train, batches)
     return made
 

@@ -19,7 +19,7 @@ from labkit.workbench import Workbench, workbench
 
 LAB, NETWORK = "02", "vgg-small-bn"
 GRID = 1000  # steps of the sparsity in which channels are searched
-SHARE, IMAGES = 0.7, 2000  # what the check cell measures again
+SHARE, IMAGES, RECALIBRATE = 0.7, 2000, 20  # what the check cell measures again
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def gone(bench: Workbench, recipe: Recipe) -> int:
 def check() -> None:
     """Print the verdicts on lab 02, then compare single weights with channels here, on the first test images of the fixed order."""
     bench = workbench(NETWORK)
-    pair = equal_share(bench, SHARE, recalibrate=20)
+    pair = equal_share(bench, SHARE, recalibrate=RECALIBRATE)
     order = accuracy.stratified_order(bench.splits.test.labels)[:IMAGES]
     channels, weights = (_accuracy(bench, recipe, order) for recipe in (pair.channels, pair.weights))
     gain = accuracy.difference(channels, weights, bench.splits.test.labels)
@@ -91,7 +91,7 @@ def check() -> None:
         "",
         f"Measured here, {NETWORK}, batch norm measured anew after surgery, {gain.n:,} test images:",
         f"whole channels take {pair.channels_gone:,} of {pair.total:,} weights, single weights {pair.weights_gone:,}",
-        f"{results.verdict(gain.low, gain.high, at_least=0.0):<5}  single weights keep more accuracy",
+        results.line(results.verdict(gain.low, gain.high, at_least=0.0), "single weights keep more accuracy"),
     )
     sys.stdout.write("\n".join(lines) + "\n")
 

@@ -5,6 +5,7 @@ a bound b, it `holds` where low ≥ b, `fails` where high < b, and is `open` in 
 """
 
 import json
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from labkit.core.files import read_limited
 
 HOLDS, FAILS, OPEN = "holds", "fails", "open"
 MOST_BYTES = 1 << 20
+WIDTH = 110  # characters a line
 _PACKAGE = Path(__file__).resolve().parents[1]
 _KEYS = {"claim", "methods", "verdict", "seeds", "figures"}
 
@@ -68,8 +70,13 @@ def read(lab: str, place: Path | None = None) -> dict[str, Any]:
 
 
 def report(lab: str, place: Path | None = None) -> str:
-    """Return the verdicts on a lab's claims, one a line."""
-    return "\n".join(f"{each['verdict']:<5}  {each['claim']}" for each in read(lab, place)["claims"])
+    """Return the verdicts on a lab's claims, each in front of its sentence."""
+    return "\n".join(line(each["verdict"], each["claim"]) for each in read(lab, place)["claims"])
+
+
+def line(found: str, sentence: str) -> str:
+    """Return a verdict and the sentence that it is on, wrapped so that the verdicts stand in a column of their own."""
+    return textwrap.fill(sentence, WIDTH, initial_indent=f"{found:<7}", subsequent_indent=" " * 7)
 
 
 def _is_claim(claim: Any) -> bool:

@@ -188,7 +188,8 @@ def _g(value: float | None) -> str:
 def read_results(folder: Path) -> list[dict[str, Any]]:
     """Read the committed results: `{version: 1, lab, host, claims: [{claim, methods, verdict, seeds, figures}]}`.
 
-    A figure is `{name, value, low, high, unit}`, low and high being its interval over the seeds.
+    A figure is `{name, value, low, high, unit}`, low and high being its interval. A claim may also say what the intervals are
+    `over` where that is not the seeds ("10,000 test images"), and in a `note` why it was left open.
 
     Raises:
         ValueError: a file has another form, a verdict that is none of the three, or names a method that is not there.
@@ -216,11 +217,17 @@ def measured(name: str, results: list[dict[str, Any]]) -> str:
     for content in results:
         claims = [claim for claim in content["claims"] if name in claim["methods"]]
         lines = [
-            f"- **{claim['verdict']}**: {claim['claim']} ({claim['seeds']} seeds). {figures(claim['figures'])}".rstrip() for claim in claims
+            f"- **{claim['verdict']}**: {claim['claim']} ({over(claim)}). {figures(claim['figures'])}{claim.get('note', '')}".rstrip()
+            for claim in claims
         ]
         if lines:
             pieces.append("\n".join(lines) + f"\n\nLab {content['lab'][:2]}, measured on {host_in_words(content['host'])}.")
     return "\n\n".join(pieces) or "Not measured yet: `make claims` will."
+
+
+def over(claim: dict[str, Any]) -> str:
+    """Return what a claim's intervals are over, in words: its seeds, unless it says something else."""
+    return str(claim.get("over") or f"{claim['seeds']} seed{'' if claim['seeds'] == 1 else 's'}")
 
 
 def figures(rows: list[dict[str, Any]]) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import fx, nn
 
 from labkit.core.errors import ModelError
+from labkit.models.tracing import symbolic_trace
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
@@ -78,7 +79,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
         ModelError: it depends on the values of its input, or does something else that cannot be traced.
     """
     try:
-        return fx.symbolic_trace(model)
+        return symbolic_trace(model)
     except Exception as error:  # a forward is anybody's code: tracing it may raise anything
         raise ModelError(f"{type(model).__name__}.forward cannot be traced ({error}): it must not depend on its input's values") from error
 

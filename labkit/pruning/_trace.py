@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from labkit.core.errors import ModelError
+from labkit.models.tracing import symbolic_trace
 from labkit.pruning._indices import Indices
 
 _ACTIVATIONS: tuple[type[nn.Module], ...] = (
@@ -76,7 +77,7 @@ def walk(model: nn.Module, example: Tensor) -> Walk:
     _refuse_shared_parameters(model)
     try:
         skeleton = copy.deepcopy(model).eval().to("meta")
-        traced = fx.symbolic_trace(skeleton).to("meta")  # with the constants that tracing made
+        traced = symbolic_trace(skeleton).to("meta")  # with the constants that tracing made
         _Shapes(traced).run(example.to("meta"))
     except Exception as error:  # whatever torch raises for code that depends on values, and for inputs that do not fit
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -76,6 +76,7 @@ def measure(browser: Any, server: _browser.Server, steps: int) -> dict[str, list
 
 
 def open_page(context: Any, server: _browser.Server) -> Any:
+    """Open the lab in a new page, with the clock of `_live.js`, and wait for its first control."""
     page = context.new_page()
     page.add_init_script(path=str(SCRIPT))
     page.goto(server.url, timeout=_browser.READY_TIMEOUT_MS)

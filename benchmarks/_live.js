@@ -35,6 +35,7 @@ window.labkitLive = (() => {
       function look() {
         if (began !== null) {
           if ((painted.get(view(0)) ?? 0) > began) found.mask ??= painted.get(view(0)) - began;
+          if ((painted.get(view(2)) ?? 0) > began) found.layers ??= painted.get(view(2)) - began;
           if ((painted.get(view(1)) ?? 0) > began) found.histogram ??= painted.get(view(1)) - began;
           const value = score().querySelector(".lk-value").textContent;
           if (value === "…") emptied = true;

@@ -17,7 +17,9 @@ from typing import Any
 from benchmarks import _browser
 from labkit.measure.host import host, in_words
 
+SCRIPT = Path(__file__).with_name("_live.js")
 SLIDER = ".lk-controls [role=slider]"
+READOUT = ".lk-controls .widget-readout"
 MASK_LABEL = ".lk-raster canvas"
 REACH_MS = {
     "slider step → mask repainted": 50.0,
@@ -60,29 +62,29 @@ def measure(browser: Any, server: _browser.Server, steps: int) -> dict[str, list
         opened.append(1e3 * (time.perf_counter() - began))
         if len(opened) < 3:
             context.close()
-    _step(page, "ArrowRight", ["settled"])
+    step(page, "ArrowRight", ["settled"])
     for n in range(steps):
-        found = _step(page, "ArrowRight" if n // 20 % 2 == 0 else "ArrowLeft", ["mask", "histogram"])
+        found = step(page, "ArrowRight" if n // 20 % 2 == 0 else "ArrowLeft", ["mask", "histogram"])
         times[mask].append(found["mask"])
         times[histogram].append(found["histogram"])
     for n in range(20):
-        times[first].append(_step(page, "ArrowRight" if n % 2 == 0 else "ArrowLeft", ["first"])["first"])
+        times[first].append(step(page, "ArrowRight" if n % 2 == 0 else "ArrowLeft", ["first"])["first"])
     for n in range(8):
-        times[settled].append(_step(page, "ArrowRight" if n % 2 == 0 else "ArrowLeft", ["settled"])["settled"])
-    times[drag] += [_drag(page) for _ in range(5)]
+        times[settled].append(step(page, "ArrowRight" if n % 2 == 0 else "ArrowLeft", ["settled"])["settled"])
+    times[drag] += [drag(page) for _ in range(5)]
     return {"page open → first usable control, server warm, empty cache": opened, **times}
 
 
 def _open(context: Any, server: _browser.Server) -> Any:
     page = context.new_page()
-    page.add_init_script(path=str(Path(__file__).with_name("_live.js")))
+    page.add_init_script(path=str(SCRIPT))
     page.goto(server.url, timeout=_browser.READY_TIMEOUT_MS)
     page.wait_for_selector(SLIDER, timeout=_browser.READY_TIMEOUT_MS)
     page.wait_for_selector(".lk-score", timeout=_browser.READY_TIMEOUT_MS)
     return page
 
 
-def _step(page: Any, key: str, marks: list[str]) -> dict[str, float]:
+def step(page: Any, key: str, marks: list[str]) -> dict[str, float]:
     """Press a key on the sparsity slider and return the milliseconds to each mark."""
     page.evaluate("([target, marks]) => labkitLive.arm(target, marks)", [SLIDER, marks])
     page.locator(SLIDER).first.press(key)
@@ -90,12 +92,12 @@ def _step(page: Any, key: str, marks: list[str]) -> dict[str, float]:
     return found
 
 
-def _drag(page: Any) -> float:
+def drag(page: Any) -> float:
     """Drag the handle by 60 steps within a second; return the milliseconds from release to the last change of the mask."""
     handle = page.locator(SLIDER).first
     box = handle.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    direction = 1 if float(handle.get_attribute("aria-valuenow")) < 0.6 else -1
+    direction = 1 if int(page.locator(READOUT).first.inner_text().rstrip("%")) < 60 else -1
     page.evaluate(
         """() => {
           const canvas = document.querySelector(".lk-raster canvas");
@@ -112,8 +114,8 @@ def _drag(page: Any) -> float:
     page.mouse.up()
     page.wait_for_timeout(2500)
     last, up = page.evaluate("() => [window.labkitLast, window.labkitUp]")
-    shown, wanted = page.locator(MASK_LABEL).first.get_attribute("aria-label"), float(handle.get_attribute("aria-valuenow"))
-    if f"{wanted:.0%}" != f"{float(shown.rsplit(';', 1)[1].split('%')[0]) / 100:.0%}":
+    shown, wanted = page.locator(MASK_LABEL).first.get_attribute("aria-label"), page.locator(READOUT).first.inner_text()
+    if f"{float(shown.rsplit(';', 1)[1].split('%')[0]):.0f}%" != wanted:
         raise RuntimeError(f"a stale picture: the slider says {wanted}, the mask {shown!r}")
     return max(0.0, float(last - up))
 

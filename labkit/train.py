@@ -1,7 +1,8 @@
 """Train and evaluate: one plain loop, resumable, cancellable, with the loss and whatever happens at each step passed in."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,6 +56,21 @@ class NoHooks:
         """Act after each epoch with everything that resuming needs, and the epoch's loss."""
 
 
+THREADS = 2
+"""Threads that train, whatever the process uses else: sums are split among them, so that their number decides the last bits."""
+
+
+@contextmanager
+def _fixed_threads() -> Iterator[None]:
+    """Train with `THREADS`, so that a recipe gives the same network in a lab, on the command line and when a run goes on."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @dataclass
 class FitState:
     """Where a training run stands: all that is needed to go on as if it had never stopped."""
@@ -74,6 +90,7 @@ def start(model: nn.Module, config: FitConfig, generator: Generator) -> FitState
     return FitState(model, optimizer, generator)
 
 
+@_fixed_threads()
 def fit(
     state: FitState,
     images: Images,
@@ -187,6 +204,7 @@ def evaluate(model: nn.Module, images: Images, batch: int = 500, progress: Progr
     return correct / len(images)
 
 
+@_fixed_threads()
 @torch.no_grad()
 def recalibrate_batch_norm(model: nn.Module, images: Images, batches: int = 20, batch: int = 128, progress: Progress = SILENT) -> None:
     """Measure the means and variances of batch norm anew, in place: the plain average over some batches, without any gradient.

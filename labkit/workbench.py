@@ -6,7 +6,7 @@ that train. A panel only knows these callables, so it is tested without a networ
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -49,17 +49,26 @@ class Timing:
 
 @dataclass(frozen=True)
 class Sketch:
-    """What is instant of a pruned network.
+    """What is instant of a pruned network: at once which weights stay, and the network itself when it is asked for.
 
     Attributes:
-        compressed: the network; its batch norm may still be the dense one's.
         keep: layer → bool of the shape of the *dense* layer's weight, True where a weight stays.
+        notes: what the choice reports.
+        is_tuned: whether the network has been trained since it was pruned.
         is_unsettled: whether batch norm will be measured anew, so that the accuracy will be another one.
+        make: carries the choice out.
     """
 
-    compressed: Compressed
     keep: dict[str, np.ndarray]
+    notes: tuple[str, ...]
+    is_tuned: bool
     is_unsettled: bool
+    make: Callable[[], Compressed]
+
+    @cached_property
+    def compressed(self) -> Compressed:
+        """The network; its batch norm may still be the dense one's."""
+        return self.make()
 
     @property
     def zeros(self) -> float:
@@ -115,8 +124,12 @@ class Workbench:
                 return flow.compress(kept, recipe, self.splits, progress, first=done)
         return flow.compress(self.dense, recipe, self.splits, progress)
 
-    def remaining(self, compressed: Compressed, layer: str) -> np.ndarray:
-        """Return the weights that are left of a layer, flat float32: those inside its mask, or all of the smaller layer."""
+    def remaining(self, sketch: Sketch, layer: str) -> np.ndarray:
+        """Return the weights that are left of a layer, flat float32."""
+        if not sketch.is_tuned:
+            kept: np.ndarray = self._weights[layer][sketch.keep[layer]]
+            return kept
+        compressed = sketch.compressed
         weight = compressed.model.get_parameter(f"{layer}.weight").detach().numpy()
         mask = compressed.masks.get(f"{layer}.weight")
         return weight.reshape(-1) if mask is None else weight[mask.numpy()]
@@ -135,10 +148,11 @@ class Workbench:
         """Do what is instant of a recipe that is remembered or has one step: choose and apply."""
         masks: Masks = flow.choose(self.dense, recipe, 0, self.splits)
         known = self._kept.get(recipe.digest)
-        made = flow.apply(self.dense, masks) if known is None else known
         whole = {name: np.ones(weight.shape, bool) for name, weight in self._weights.items()}
         keep = whole | {name: masks.keep[f"{name}.weight"].numpy() for name in whole if f"{name}.weight" in masks.keep}
-        return Sketch(made, keep, known is None and masks.recalibrate > 0)
+        if known is not None:
+            return Sketch(keep, masks.notes, is_tuned=True, is_unsettled=False, make=lambda: known)
+        return Sketch(keep, masks.notes, is_tuned=False, is_unsettled=masks.recalibrate > 0, make=lambda: flow.apply(self.dense, masks))
 
     def keep(self, recipe: Recipe, compressed: Compressed) -> None:
         """Remember what a job made of a recipe, so that `compress` need not do it again."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from labkit import cli, cli_output, flow, models
+from labkit import cli, flow, models
 from labkit.cli import main
 from labkit.core.errors import LabkitError
 from labkit.core.registry import Method, methods
@@ -237,22 +237,6 @@ def test_what_ends_a_command_becomes_its_exit_code(
     monkeypatch.setattr(cli, "_methods", fail)
     assert main(["methods"]) == code
     assert capsys.readouterr() == ("", words)
-
-
-def test_a_files_report_cannot_steer_the_terminal() -> None:
-    assert cli_output.one_line("a\x1b[31m\r\nb µ") == "a [31m  b µ"
-
-
-def test_a_reader_that_leaves_and_a_full_disk_are_no_traceback() -> None:
-    read, write = os.pipe()
-    os.close(read)
-    gone = subprocess.run([*COMMAND, "data", "list"], stdout=write, stderr=subprocess.PIPE, text=True, timeout=280)
-    os.close(write)
-    assert (gone.returncode, gone.stderr) == (0, "")
-    if Path("/dev/full").exists():
-        with open("/dev/full", "w") as full:
-            ended = subprocess.run([*COMMAND, "data", "list"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=280)
-        assert (ended.returncode, ended.stderr) == (1, "labkit: [Errno 28] No space left on device\n")
 
 
 # --- stopping

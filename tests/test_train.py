@@ -218,3 +218,19 @@ def test_dropout_stays_off_and_cancelling_leaves_a_usable_model() -> None:
     assert not model.training
     assert not model[1].training
     assert model[1].running_mean.tolist() == pytest.approx([0.25])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_threads_of_the_process_decide_nothing(threads: int) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        state = fit(fresh(), IMAGES, CONFIG)
+        recalibrate_batch_norm(state.model, IMAGES, 2)
+        assert torch.get_num_threads() == threads
+        torch.set_num_threads(2)
+        other = fit(fresh(), IMAGES, CONFIG)
+        recalibrate_batch_norm(other.model, IMAGES, 2)
+    finally:
+        torch.set_num_threads(before)
+    assert bits(state) == bits(other)

@@ -103,7 +103,17 @@ def card(name: str, folder: Path = CHECKPOINTS) -> Card:
 def write(model: nn.Module, path: Path, name: str) -> None:
     """Write the weights of `model` as a checkpoint that says which builder makes the network."""
     state = {key: value.contiguous() for key, value in model.state_dict().items()}
-    write_atomic(path, tensors_to_bytes(state, metadata={"labkit": "checkpoint", "version": "1", "builder": name}))
+    write_atomic(path, _in_order(tensors_to_bytes(state, metadata={"labkit": "checkpoint", "version": "1", "builder": name})))
+
+
+def _in_order(raw: bytes) -> bytes:
+    """Return the bytes with the header's metadata sorted: safetensors shuffles them, and equal weights should be equal files."""
+    length = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
+    return b"".join((len(text).to_bytes(8, "little"), text, raw[8 + length :]))
 
 
 def read_into(model: nn.Module, path: Path, name: str) -> None:

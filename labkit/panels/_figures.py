@@ -138,22 +138,28 @@ class Histogram(Figure):
         )
         self.plot.legend.background_fill_alpha = 0
         self.plot.legend.border_line_color = None
-        self._weight: np.ndarray | None = None
+        self._layer = ""
 
-    def show(self, before: np.ndarray, after: np.ndarray) -> None:
-        """Draw the weights before, and those that are kept, after; both flat float arrays."""
+    def show(self, before: np.ndarray, after: np.ndarray, layer: str) -> None:
+        """Draw the weights before, and those that are kept, after; both flat float arrays.
+
+        Args:
+            before: every weight of the layer.
+            after: those that are left of it.
+            layer: whose they are; the bins stay while it stays.
+        """
         top = float(np.abs(before).max()) or 1.0
         edges = np.linspace(-top, top, self.BINS + 1)
         kept = np.histogram(np.clip(after, -top, top), edges)[0].tolist()
         with self.widget.together():
-            if self._weight is before:
+            if self._layer == layer:
                 self.source.data["after"] = kept
                 return
             counts = np.histogram(before, edges)[0].tolist()
             self.plot.x_range.start, self.plot.x_range.end = -top * 1.02, top * 1.02
             self.plot.y_range.end = max(counts) * 1.08
             self.source.data = {"left": edges[:-1].tolist(), "right": edges[1:].tolist(), "before": counts, "after": kept}
-            self._weight = before
+            self._layer = layer
 
     def colour(self, palette: Palette) -> None:
         self._after.glyph.fill_color = palette.accent

@@ -51,6 +51,7 @@ class Measured:
     """What is known of the network on show; what is not yet measured is None.
 
     Attributes:
+        network: name in the zoo.
         sketch: the network, as far as it is instant.
         size: bytes of its file.
         cost: its parameters and MACs.
@@ -60,6 +61,7 @@ class Measured:
         timing_is_current: whether it is of this one.
     """
 
+    network: str
     sketch: Sketch
     size: int
     cost: Cost
@@ -141,8 +143,8 @@ class NetworkPanel(Panel[S], Generic[S]):
     def _draw(self) -> None:
         bench, last = self.bench, self.measured
         sketch = bench.sketch(self.recipe)
-        timing = last.timing if last is not None and last.sketch.compressed.network == self.state.network else None
-        self.measured = Measured(sketch, 0, bench.dense_cost, timing=timing)
+        timing = last.timing if last is not None and last.network == self.state.network else None
+        self.measured = Measured(self.state.network, sketch, 0, bench.dense_cost, timing=timing)
         self.draw_layer()
         self.measured = replace(self.measured, size=len(bench.file(sketch.compressed)), cost=bench.cost(sketch.compressed))
         self._draw_strip()

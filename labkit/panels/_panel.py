@@ -71,6 +71,7 @@ class Panel(Generic[S]):
         with self._lock:
             if state != self.state:
                 before, self.state = self.state, state
+                self.status.say("")
                 try:
                     self.draw()
                 except Exception:

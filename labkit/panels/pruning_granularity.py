@@ -130,11 +130,11 @@ class PruningGranularity(NetworkPanel[State]):
         if found is None:
             return
         weight, keep = bench.weight(state.layer), found.sketch.keep[state.layer]
-        left = bench.remaining(found.sketch.compressed, state.layer)
+        left = bench.remaining(found.sketch, state.layer)
         size = " × ".join(map(str, weight.shape))
         text = f"{state.layer}: {size}, drawn as {len(weight)} outputs (rows) by {weight[0].size} inputs; {1 - keep.mean():.1%} pruned."
         self.raster.show(encode(weight, keep, float(np.abs(weight).max())), text)
-        self.histogram.show(weight.reshape(-1), left)
+        self.histogram.show(weight.reshape(-1), left, f"{state.network} {state.layer}")
         self.mask_view.say(text)
         self.histogram_view.say(
             f"{int(keep.sum()):,} of {keep.size:,} weights stay. Outline: the trained layer. Filled: what is left of it."
@@ -145,7 +145,7 @@ class PruningGranularity(NetworkPanel[State]):
         kept = {name: float(mask.mean()) for name, mask in sketch.keep.items()}
         self.bars.show(kept, self.state.layer)
         least = min(kept, key=lambda name: kept[name])
-        collapsed = " ".join(f"{line}." for line in sketch.compressed.report if "collapsed" in line)
+        collapsed = " ".join(f"{line}." for line in sketch.notes if "collapsed" in line)
         self.layers_view.say(
             f"{sketch.zeros:.1%} of all weights are gone; least is kept of {least}, {kept[least]:.0%}. Full colour: the layer in view; click a bar to look at another. {collapsed}"
         )
@@ -190,8 +190,8 @@ class PruningGranularity(NetworkPanel[State]):
             if tuned is None or tuned == self.state:
                 self.draw()
             else:
-                self.status.say("Fine-tuned. Any other setting shows the network as it was pruned, before tuning.")
                 self.move(tuned)
+                self.status.say("Fine-tuned. Any other setting shows the network as it was pruned, before tuning.")
 
 
 def panel() -> ipywidgets.Widget:

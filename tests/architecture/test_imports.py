@@ -26,10 +26,10 @@ class Row:
 def rules() -> dict[str, Row]:
     """Parse the table."""
     rows = table(TEXT, "package")
-    names = [name for row in rows for name in row["package"].split(", ")]
+    names = [name for row in rows for name in row["package"].replace("`", "").split(", ")]
     out: dict[str, Row] = {}
     for row in rows:
-        for name in row["package"].split(", "):
+        for name in row["package"].replace("`", "").split(", "):
             one = out[name] = Row()
             for word, lazy, _ in _entries(row["may import of ours"]):
                 for each in names if word == "everything" else [word]:
@@ -117,7 +117,7 @@ def circle(edges: dict[str, set[str]]) -> list[str]:
 
 
 def test_every_package_has_a_row() -> None:
-    packages = {package_of(module) for module in our_modules()} - {"", "__main__"}
+    packages = {package_of(module) for module in our_modules()} - {""}
     assert packages <= rules().keys(), f"add a row to the import table of ARCHITECTURE.md: {packages - rules().keys()}"
 
 

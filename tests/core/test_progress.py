@@ -43,14 +43,9 @@ def test_the_shared_progress_cannot_be_cancelled() -> None:
     SILENT.step(1, 2)
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let standard error, which pytest captures, say that it is a terminal."""
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+def test_a_bar_is_drawn_for_each_piece_of_work(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)  # what pytest captures to is none
 
-
-@pytest.mark.usefixtures("terminal")
-def test_a_bar_is_drawn_for_each_piece_of_work(capsys: pytest.CaptureFixture[str]) -> None:
     with terminal_bar() as progress:
         for what in ("scan: ", "train"):  # tqdm adds a colon and a blank of its own
             progress.begin(what)
@@ -64,8 +59,9 @@ def test_a_bar_is_drawn_for_each_piece_of_work(capsys: pytest.CaptureFixture[str
     assert err.count("\n") == 2, "a bar for each piece of work, not for each step"
 
 
-@pytest.mark.usefixtures("terminal")
-def test_work_of_the_same_name_gets_a_bar_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_work_of_the_same_name_gets_a_bar_of_its_own(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)  # what pytest captures to is none
+
     with terminal_bar() as progress:
         for _ in range(2):
             progress.begin("training")
@@ -90,8 +86,9 @@ def test_a_log_gets_a_line_now_and_then_and_none_for_quick_work(capsys: pytest.C
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.usefixtures("terminal")
-def test_a_bar_is_closed_when_work_is_cancelled(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bar_is_closed_when_work_is_cancelled(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)  # what pytest captures to is none
+
     def work() -> None:
         with terminal_bar() as progress:
             progress.step(1, 3)

@@ -157,7 +157,7 @@ def test_a_number_may_be_a_key_but_not_pass_for_its_text() -> None:
         ("# only a remark\n", "the recipe is empty"),
         ("{{{", "not YAML: .*line 1, column"),
         (TEXT + "seed: 4\n", "line 11 says 'seed' a second time: keep one"),
-        (TEXT.replace("sparsity: 0.25", "sparsity: 0.25\n      sparsity: 0.5"), "says 'sparsity' a second time"),
+        (TEXT.replace("sparsity: 0.25", "sparsity: 0.25\n    sparsity: 0.5"), "says 'sparsity' a second time"),
         ("a: &x {b: 1}\nc: *x\n", r"YAML alias \(\*x\)"),
         ("a: &x [*x]", "YAML alias"),
         ("!!python/object/apply:os.system ['true']", "plain values only, got the YAML tag '.*os.system'"),

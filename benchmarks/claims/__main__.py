@@ -1,7 +1,7 @@
 """Measure the claims of the labs: `python -m benchmarks.claims [NAME…] [--quick]`; `make claims` does all of them.
 
 NAME is a lab ("02") or one of its claims ("02.finer"); what is not named stays as it was. Raw results are kept in
-benchmarks/results/NN.jsonl as they arrive, so that a run that was stopped goes on; once every claim of the lab is measured
+benchmarks/raw/NN.jsonl as they arrive, so that a run that was stopped goes on; once every claim of the lab is measured
 the file is deleted, and benchmarks/results/NN.json is the result. Claims of time come last and wait for a quiet machine.
 """
 
@@ -10,7 +10,8 @@ import importlib
 import pkgutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -37,9 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     chosen = choose(labs(), args.names)
+    wait = (lambda: "") if args.quick else partial(_run.wait_until_quiet, args.wait)
     with tempfile.TemporaryDirectory() as scratch:
         for number, (module, claims) in chosen.items():
-            measure_lab(number, module, claims, Path(scratch) if args.quick else RESULTS, QUICK if args.quick else Scale(), args.wait)
+            measure_lab(
+                number, module, claims, Path(scratch) / "results" if args.quick else RESULTS, QUICK if args.quick else Scale(), wait
+            )
     if args.quick:
         print("quick: nothing was written, and the verdicts mean nothing")
     return 0
@@ -67,13 +71,13 @@ def choose(modules: dict[str, ModuleType], names: Sequence[str]) -> dict[str, tu
     return {number: (modules[number], claims) for number, claims in chosen.items() if claims}
 
 
-def measure_lab(number: str, module: ModuleType, claims: list[Claim], folder: Path, scale: Scale, wait: float) -> None:
+def measure_lab(number: str, module: ModuleType, claims: list[Claim], folder: Path, scale: Scale, wait: Callable[[], str]) -> None:
     """Measure some claims of one lab, those of time last; write after each, so that what is there is never older than need be."""
     facts, path = host(), folder / f"{number}.json"
-    journal = Journal(folder / f"{number}.jsonl", stamp(in_words(facts)))
+    journal = Journal(folder.with_name("raw") / f"{number}.jsonl", stamp(in_words(facts)))
     fresh = {}
     for claim in sorted(claims, key=lambda each: each.serial):
-        found = _run.measure(claim, scale, journal, lambda line: print(line, flush=True), lambda: _run.wait_until_quiet(wait))
+        found = _run.measure(claim, scale, journal, lambda line: print(line, flush=True), wait)
         fresh[claim.name] = _run.row(claim, found)
         print(f"{number}.{claim.name}: {fresh[claim.name]['verdict']}{': ' + found if isinstance(found, str) else ''}", flush=True)
         rows = _run.merged(module.CLAIMS, fresh, path, facts)

@@ -177,15 +177,14 @@ def test_names_choose_labs_and_claims() -> None:
 
 
 @pytest.mark.parametrize("loud", [False, True])
-def test_times_come_last_and_a_complete_lab_forgets_its_raw_results(loud: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_come_last_and_a_complete_lab_forgets_its_raw_results(loud: bool, tmp_path: Path) -> None:
     measured: list[str] = []
     fast, plain = replace(toy(measured, serial=True, prefix="time "), name="fast"), toy(measured)
     module: Any = SimpleNamespace(CLAIMS=(fast, plain), LAB=lab_02.LAB)
-    monkeypatch.setattr(_run, "wait_until_quiet", lambda minutes: "it was loud" if loud else "")
-    command.measure_lab("02", module, [fast, plain], tmp_path, Scale(), 0.0)
+    command.measure_lab("02", module, [fast, plain], tmp_path / "results", Scale(), lambda: "it was loud" if loud else "")
     assert measured == ["a", "b", "c"] + ([] if loud else ["time a", "time b", "time c"])
-    assert (tmp_path / "02.jsonl").exists() == loud
-    rows = read("02", tmp_path)["claims"]
+    assert (tmp_path / "raw" / "02.jsonl").exists() == loud
+    rows = read("02", tmp_path / "results")["claims"]
     assert [each["name"] for each in rows] == ["fast", "toy"]
     assert rows[0].get("note") == ("not measured: it was loud" if loud else None)
 

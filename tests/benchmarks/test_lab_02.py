@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from scipy import stats
 
 from benchmarks.claims import _cases, lab_02
 from benchmarks.claims._claim import Scale
@@ -35,7 +36,12 @@ def test_a_gentle_rate_must_beat_both_others_by_its_whole_interval(tenth: list[f
     values = rates(tenth=tenth, hundredth=hundredth, full=[88.0, 88.0, 88.0], thousandth=[40.0, 40.0, 40.0])
     found = lab_02.judge_rates(values)
     assert found.verdict == expected
-    assert {figure.name: round(figure.value, 3) for figure in found.figures}["0.1 over 1"] == pytest.approx(sum(tenth) / 3 - 88, abs=1e-3)
+    figure = next(each for each in found.figures if each.name == "0.1 over 1")
+    differences = [each - 88 for each in tenth]
+    assert figure.value == pytest.approx(sum(differences) / 3)
+    assert (figure.low, figure.high) == pytest.approx(
+        tuple(stats.ttest_1samp(differences, 0.0).confidence_interval(0.975))
+    )  # two are tried
 
 
 @pytest.mark.parametrize(

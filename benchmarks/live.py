@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(browser: Any, server: _browser.Server, steps: int) -> dict[str, list[float]]:
     """Return milliseconds of every sample, by what was measured."""
     times: dict[str, list[float]] = {name: [] for name in REACH_MS}
-    mask, histogram, first, settled, drag = times
+    mask, histogram, first, settled, dragged = times
     opened = []
     for _ in range(3):
         context = browser.new_context(viewport={"width": 1280, "height": 900})
@@ -71,7 +71,7 @@ def measure(browser: Any, server: _browser.Server, steps: int) -> dict[str, list
         times[first].append(step(page, "ArrowRight" if n % 2 == 0 else "ArrowLeft", ["first"])["first"])
     for n in range(8):
         times[settled].append(step(page, "ArrowRight" if n % 2 == 0 else "ArrowLeft", ["settled"])["settled"])
-    times[drag] += [drag(page) for _ in range(5)]
+    times[dragged] += [drag(page) for _ in range(5)]
     return {"page open → first usable control, server warm, empty cache": opened, **times}
 
 

@@ -68,6 +68,11 @@ class Progress:
         if self._cancelled.is_set():
             raise Cancelled(f"{self._what}: cancelled")
 
+    def pause(self, seconds: float) -> None:
+        """Wait, and raise `Cancelled` at once if the work should stop meanwhile."""
+        self._cancelled.wait(seconds)
+        self.check()
+
     def step(self, done: float, total: float, **figures: float) -> None:
         """Report how far the work is, then raise `Cancelled` if it should stop."""
         if self._listener is not None:

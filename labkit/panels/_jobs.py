@@ -5,14 +5,26 @@ the worker holds at most one running and one waiting piece of work; asking again
 running one, which stops at its next `progress.step`.
 """
 
+import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from labkit.core.errors import Cancelled
 from labkit.core.progress import Progress, Tick
 
 Work = Callable[[Progress], None]
 Failed = Callable[[BaseException], None]
+
+
+NICENESS = 10
+
+
+def _step_back() -> None:
+    """Let this thread give way to whoever draws: the kernel's main thread, and a browser on the same machine."""
+    if hasattr(os, "setpriority"):
+        with suppress(OSError):  # a system that has no priorities for threads
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 class Worker:
@@ -69,6 +81,7 @@ class Worker:
         self._changed.notify_all()
 
     def _loop(self) -> None:
+        _step_back()
         while True:
             with self._changed:
                 self._running = None

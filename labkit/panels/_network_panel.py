@@ -19,6 +19,7 @@ from labkit.panels._panel import Panel, View
 from labkit.workbench import Sketch, Timing, Workbench, workbench
 
 NETWORKS = ("vgg-small-bn", "resnet-small", "mobilenet-small", "lenet-5", "lenet-300-100")
+PAUSE_S = 0.06  # before measuring, so that a slider that is being moved has the machine to itself
 FIRST_LOOK = 1000  # images that an accuracy before recalibration is judged by
 
 
@@ -95,6 +96,7 @@ class NetworkPanel(Panel[S], Generic[S]):
         super().__init__(on_network(state, state.network, layers_of(bench(state.network))), question, (*figures, self.plane))
         self.measured: Measured | None = None
         self._points: dict[str, tuple[str, float, float, str]] = {}
+        self._past: tuple[str, tuple[tuple[float, float, str], ...]] | None = None
         self.strip = _strip.Strip()
         self.plane_view = View("Accuracy, measured so far", self.plane.widget)
         self.network = ipywidgets.Dropdown(options=list(networks), value=state.network, description="network")
@@ -176,6 +178,7 @@ class NetworkPanel(Panel[S], Generic[S]):
         )
 
     def _live(self, version: int, progress: Progress) -> None:
+        progress.pause(PAUSE_S)
         with self._lock:
             bench, recipe, found = self.bench, self.recipe, self.measured
         if found is None:
@@ -221,7 +224,10 @@ class NetworkPanel(Panel[S], Generic[S]):
             self._draw_past()
 
     def _draw_past(self) -> None:
-        points = [(x, y, series) for network, x, y, series in self._points.values() if network == self.state.network]
+        points = tuple((x, y, series) for network, x, y, series in self._points.values() if network == self.state.network)
+        if (self.state.network, points) == self._past:
+            return
+        self._past = (self.state.network, points)
         self.plane.show_past(points, self.bench.card.accuracy)
         said = f"{len(points)} settings measured." if points else "Every setting that settles leaves a dot here."
         self.plane_view.say(f"{said} Dashed: the dense network. Ring: the present setting with its 95 % interval.")

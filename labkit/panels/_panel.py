@@ -6,6 +6,7 @@ for a state that is no longer the present one is dropped.
 """
 
 import html
+import sys
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -18,6 +19,9 @@ from labkit.panels._figures import DARK, LIGHT, Figure
 from labkit.panels._guard import Status, guarded
 from labkit.panels._jobs import Worker
 from labkit.panels._raster import Page
+
+SWITCH_S = 0.0005
+"""How long a thread may keep Python to itself. At the usual 5 ms, what was drawn waits in the thread that sends it."""
 
 S = TypeVar("S")
 
@@ -33,6 +37,7 @@ class Panel(Generic[S]):
 
     def __init__(self, state: S, question: str, figures: tuple[Figure, ...]) -> None:
         ensure_bokeh()
+        sys.setswitchinterval(SWITCH_S)
         self.state, self._first = state, state
         self.status = Status()
         self.worker = Worker(self._failed)

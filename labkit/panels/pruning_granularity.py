@@ -133,8 +133,8 @@ class PruningGranularity(NetworkPanel[State]):
         left = bench.remaining(found.sketch, state.layer)
         size = " × ".join(map(str, weight.shape))
         text = f"{state.layer}: {size}, drawn as {len(weight)} outputs (rows) by {weight[0].size} inputs; {1 - keep.mean():.1%} pruned."
+        self.histogram.show(weight.reshape(-1), left, f"{state.network} {state.layer}")  # first: Bokeh takes a frame longer
         self.raster.show(encode(weight, keep, float(np.abs(weight).max())), text)
-        self.histogram.show(weight.reshape(-1), left, f"{state.network} {state.layer}")
         self.mask_view.say(text)
         self.histogram_view.say(
             f"{int(keep.sum()):,} of {keep.size:,} weights stay. Outline: the trained layer. Filled: what is left of it."

@@ -58,7 +58,7 @@ def measure(browser: Any, server: _browser.Server, steps: int) -> dict[str, list
     for _ in range(3):
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         began = time.perf_counter()
-        page = _open(context, server)
+        page = open_page(context, server)
         opened.append(1e3 * (time.perf_counter() - began))
         if len(opened) < 3:
             context.close()
@@ -75,7 +75,8 @@ def measure(browser: Any, server: _browser.Server, steps: int) -> dict[str, list
     return {"page open → first usable control, server warm, empty cache": opened, **times}
 
 
-def _open(context: Any, server: _browser.Server) -> Any:
+def open_page(context: Any, server: _browser.Server) -> Any:
+    """Open the lab in a new page, with the clock of `_live.js`, and wait for its first control."""
     page = context.new_page()
     page.add_init_script(path=str(SCRIPT))
     page.goto(server.url, timeout=_browser.READY_TIMEOUT_MS)

@@ -19,6 +19,7 @@ from labkit.core.registry import Method, find, methods
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+LIVE = RESULTS / "live.json"
 VERDICTS = ("holds", "fails", "open")
 TOPICS = {
     "bench": "The bench",
@@ -36,7 +37,7 @@ def generated() -> dict[Path, str]:
         ValueError: a marker is missing, or a file of results is not as `read_results` wants it.
     """
     readme = ROOT / "README.md"
-    parts = {"labs": labs_table(), "methods": methods_table(methods()), "help": help_block()}
+    parts = {"labs": labs_table(), "methods": methods_table(methods()), "help": help_block(), "live": live_table(LIVE)}
     out = {readme: with_parts(readme, parts)}
     results = read_results(RESULTS)
     for method in methods():
@@ -185,6 +186,18 @@ def _g(value: float | None) -> str:
 # --- what was measured ---
 
 
+def live_table(path: Path) -> str:
+    """Return how live a lab is, as `benchmarks/live.py` wrote it."""
+    if not path.exists():
+        return "Not measured yet: `python -m benchmarks.live --json benchmarks/results/live.json` will."
+    content = json.loads(path.read_text(encoding="utf-8"))
+    rows = [
+        (row["what"], f"{row['median_ms']:,.0f} ms", f"{row['p95_ms']:,.0f} ms", row["reach"], row["verdict"]) for row in content["rows"]
+    ]
+    said = f"Lab 02 on vgg-small-bn, measured inside the page by `python -m benchmarks.live`, {content['browser']}, on {content['host']}."
+    return table(("from the key event", "median", "95th percentile", "reach", ""), rows) + f"\n\n{said}"
+
+
 def read_results(folder: Path) -> list[dict[str, Any]]:
     """Read the committed results: `{version: 1, lab, host, claims: [{claim, methods, verdict, seeds, figures}]}`.
 
@@ -195,7 +208,7 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
         ValueError: a file has another form, a verdict that is none of the three, or names a method that is not there.
     """
     out = []
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(folder.glob("[0-9][0-9].json")):
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or content.get("version") != 1 or not {"lab", "host", "claims"} <= content.keys():
             raise ValueError(f"{path.name} must hold version 1, lab, host and claims")

@@ -117,7 +117,7 @@ def test_the_table_for_people_says_the_same(recipe: Path, tmp_path: Path, capsys
     text = capsys.readouterr().out
     assert f"bytes       {out.stat().st_size:,}" in text
     assert f"saved       {out}" in text
-    assert "a sparsity of 0.7999" in text
+    assert "1,491 of 1,864 weights, a share of 0.7999" in text
 
 
 def test_a_recipe_of_another_network_is_carried_out_with_a_word(recipe: Path, capsys: Capture) -> None:

@@ -1,5 +1,7 @@
 """The bench that a panel is handed: the same numbers as the spine, and work that is not done twice."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,19 +47,32 @@ def test_layers_and_weights_are_the_dense_networks(bench: Workbench) -> None:
         assert np.array_equal(bench.weight(name), layer.weight.detach().numpy())
 
 
-def test_masks_are_what_compress_carries_out(bench: Workbench) -> None:
-    made = bench.compress(recipe(0.5))
-    for name, keep in bench.masks(recipe(0.5)).items():
+def test_a_sketch_is_what_compress_carries_out(bench: Workbench) -> None:
+    sketch, made = bench.sketch(recipe(0.5)), bench.compress(recipe(0.5))
+    assert bench.file(sketch.compressed) == bench.file(made)
+    assert not sketch.is_unsettled
+    assert sketch.zeros == pytest.approx(0.5, abs=0.001)
+    for name, keep in sketch.keep.items():
         assert np.array_equal(keep, made.masks[f"{name}.weight"].numpy())
-        assert len(bench.remaining(made, name)) == keep.sum()
-        assert np.array_equal(bench.remaining(made, name), bench.weight(name)[keep])
+        assert np.array_equal(bench.remaining(sketch, name), bench.weight(name)[keep])
+
+
+def test_a_result_that_is_kept_is_what_the_sketch_shows(bench: Workbench) -> None:
+    dense, once = recipe(0.5), replace(recipe(0.5), seed=77)
+    bench.keep(once, bench.compress(recipe(0.5, 0.75)))
+    sketch = bench.sketch(once)
+    assert sketch.is_tuned
+    assert not bench.sketch(dense).is_tuned
+    assert all(len(bench.remaining(sketch, name)) < len(bench.remaining(bench.sketch(dense), name)) for name in sketch.keep)
 
 
 def test_channels_leave_smaller_layers(bench: Workbench) -> None:
-    made, masks = bench.compress(recipe(0.5, granularity="channel")), bench.masks(recipe(0.5, granularity="channel"))
-    for name, keep in masks.items():
+    sketch = bench.sketch(recipe(0.5, granularity="channel"))
+    assert sketch.is_unsettled
+    for name, keep in sketch.keep.items():
         assert keep.shape == bench.weight(name).shape
-        assert len(bench.remaining(made, name)) == keep.sum()
+        left = sketch.compressed.model.get_parameter(f"{name}.weight").detach().numpy().reshape(-1)
+        assert np.array_equal(bench.remaining(sketch, name), left)
 
 
 def test_what_was_kept_is_not_done_again(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,9 +99,12 @@ def test_only_the_newest_results_are_kept(bench: Workbench) -> None:
     assert all(bench.has(recipe(0.5, seed=seed)) for seed in range(1, KEPT_RESULTS + 1))
 
 
-def test_time_an_epoch_comes_from_the_card(bench: Workbench) -> None:
-    card = bench.card
-    assert bench.seconds_an_epoch() == pytest.approx(card.seconds / card.epochs)
+def test_time_of_an_epoch_is_measured_once_and_changes_nothing(bench: Workbench) -> None:
+    before = bench.file(bench.dense)
+    seconds = bench.seconds_an_epoch()
+    assert 0 < seconds < 60
+    assert bench.seconds_an_epoch() == seconds
+    assert bench.file(bench.dense) == before
 
 
 @pytest.mark.serial

@@ -68,6 +68,7 @@ def test_what_is_left_out_takes_its_default() -> None:
         "method": "magnitude",
         "layers": "conv*",
         "granularity": {"name": "weight"},
+        "recalibrate": 10,
         "ratio": {"name": "uniform_ratio", "sparsity": 0.25, "budget": 1.0},
         "scope": "layer",
         "p": 1.0,

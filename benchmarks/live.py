@@ -19,11 +19,15 @@ from labkit.measure.host import host, in_words
 
 SCRIPT = Path(__file__).with_name("_live.js")
 SLIDER = ".lk-controls [role=slider]"
+PACE_MS = 250  # between the steps of a person: the accuracy of the last one is being measured meanwhile
+REST_MS = 2500  # after which the latency, too, has been measured
 READOUT = ".lk-controls .widget-readout"
 MASK_LABEL = ".lk-raster canvas"
 REACH_MS = {
-    "slider step → mask repainted": 50.0,
-    "slider step → histogram repainted": 50.0,
+    "slider step, lab at rest → mask repainted": 50.0,
+    "slider step, lab at rest → histogram repainted": 50.0,
+    "slider step while the last one is being measured → mask": 50.0,
+    "slider step while the last one is being measured → histogram": 50.0,
     "slider step → first accuracy estimate": 300.0,
     "slider step → accuracy settled on 10,000 images": 3000.0,
     "drag of 60 steps in a second: last picture after release": 300.0,
@@ -53,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(browser: Any, server: _browser.Server, steps: int) -> dict[str, list[float]]:
     """Return milliseconds of every sample, by what was measured."""
     times: dict[str, list[float]] = {name: [] for name in REACH_MS}
-    mask, histogram, first, settled, dragged = times
+    mask, histogram, busy_mask, busy_histogram, first, settled, dragged = times
     opened = []
     for _ in range(3):
         context = browser.new_context(viewport={"width": 1280, "height": 900})
@@ -65,12 +69,14 @@ def measure(browser: Any, server: _browser.Server, steps: int) -> dict[str, list
     step(page, "ArrowRight", ["settled"])
     for n in range(steps):
         found = step(page, "ArrowRight" if n // 20 % 2 == 0 else "ArrowLeft", ["mask", "histogram"])
-        times[mask].append(found["mask"])
-        times[histogram].append(found["histogram"])
-    for n in range(20):
-        times[first].append(step(page, "ArrowRight" if n % 2 == 0 else "ArrowLeft", ["first"])["first"])
-    for n in range(8):
-        times[settled].append(step(page, "ArrowRight" if n % 2 == 0 else "ArrowLeft", ["settled"])["settled"])
+        times[busy_mask].append(found["mask"])
+        times[busy_histogram].append(found["histogram"])
+        page.wait_for_timeout(PACE_MS)
+    for n in range(steps // 3):
+        page.wait_for_timeout(REST_MS)
+        found = step(page, "ArrowRight" if n % 2 == 0 else "ArrowLeft", ["mask", "histogram", "first", "settled"])
+        for name, mark in ((mask, "mask"), (histogram, "histogram"), (first, "first"), (settled, "settled")):
+            times[name].append(found[mark])
     times[dragged] += [drag(page) for _ in range(5)]
     return {"page open → first usable control, server warm, empty cache": opened, **times}
 

@@ -31,7 +31,7 @@ from labkit.core.records import Accuracy, Difference
 from labkit.core.seeds import generator
 
 Z = 1.959963984540054  # 97.5 % of a normal distribution lies below
-BATCH = 128  # images a call: few enough for a small network's activations to stay in cache, and a multiple of every vector
+BATCH = 64  # images a call: few enough to stop soon and for activations to stay in cache, and a multiple of every vector
 
 
 class LabelledImages(Protocol):

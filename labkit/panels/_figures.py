@@ -56,6 +56,11 @@ class LiveModel(BokehModel):
         """Send the whole figure as it is now."""
         self.update_from_model(self._model)
 
+    def _sync_model(self, model: Any, content: dict[str, Any], buffers: list[Any]) -> None:
+        """Take what a person chose; the page also sends back, as news, every change that it was sent."""
+        if content.get("kind") != "ModelChanged" or content.get("attr") == "indices":
+            super()._sync_model(model, content, buffers)
+
     def _document_patched(self, event: Any) -> None:
         if event.setter is self:
             return

@@ -75,6 +75,7 @@ class Panel(Generic[S]):
         """Go to another state: draw what is instant and ask for what is live. Nothing happens if it is the present one."""
         with self._lock:
             if state != self.state:
+                self.worker.cancel()  # first of all: what it measures is of no use any more, and takes a core
                 before, self.state = self.state, state
                 self.status.say("")
                 try:
@@ -82,6 +83,7 @@ class Panel(Generic[S]):
                 except Exception:
                     self.state = before  # what is on the page stays true, the controls too
                     self.draw_controls()
+                    self.ask()
                     raise
 
     def reset(self) -> None:

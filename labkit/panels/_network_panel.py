@@ -185,10 +185,10 @@ class NetworkPanel(Panel[S], Generic[S]):
             return
         compressed = found.sketch.compressed
         if found.sketch.is_unsettled:
-            before = self._first_look(bench.accuracy(compressed, progress))
-            self.if_current(version, lambda: self._learn(accuracy=before))
+            before = self._first_look(bench.accuracy(compressed, progress), version)
             compressed = bench.compress(recipe, progress)
-            self.if_current(version, lambda: self._learn(accuracy=None, unsettled=before))
+            size = len(bench.file(compressed))  # the file's report tells of it, so that it has some bytes more
+            self.if_current(version, lambda: self._learn(unsettled=before, size=size))
         for accuracy in bench.accuracy(compressed, progress):
             if not self.if_current(version, lambda accuracy=accuracy: self._show_accuracy(accuracy)):  # type: ignore[misc]
                 return
@@ -199,11 +199,11 @@ class NetworkPanel(Panel[S], Generic[S]):
     def settled(self, version: int, progress: Progress) -> None:
         """Do what a lab still wants to know once everything is measured; on the worker's thread, nothing unless it says so."""
 
-    @staticmethod
-    def _first_look(estimates: Iterator[Accuracy]) -> Accuracy:
-        """Return the first estimate that has seen enough to tell a collapse from a scratch."""
-        found = next(estimates)
+    def _first_look(self, estimates: Iterator[Accuracy], version: int) -> Accuracy | None:
+        """Show the accuracy before batch norm is measured anew, up to an estimate that tells a collapse from a scratch."""
+        found = None
         for found in estimates:
+            self.if_current(version, lambda found=found: self._learn(accuracy=found))  # type: ignore[misc]
             if found.n >= FIRST_LOOK:
                 break
         return found

@@ -13,5 +13,5 @@ class PruningConfig(Config):
     ratio: Config = part("pruning.ratio", "uniform_ratio", help="how large a share of each layer goes")
     scope: str = param("layer", choices=("layer", "global"), help="compare scores within each layer, or over all layers at once")
     recalibrate: int = param(
-        10, low=0, high=1000, unit="batches", help="training batches that measure batch norm anew after surgery; 0 leaves it as it was"
+        10, low=0, high=1000, unit="batches", help="training batches that measure batch norm anew after pruning; 0 leaves it as it was"
     )

@@ -36,11 +36,17 @@ def select(model: nn.Module, config: PruningConfig, context: Context, saliency: 
     groups: Mapping[str, Groups] = method_of(config.granularity).run(model, config.granularity, context)
     selection = Selection(model, groups, config.scope, saliency, context)
     if all(each.choose is not None for each in groups.values()):
-        return selection.masks(Ratios({}))
+        return _recalibrating(selection.masks(Ratios({})), model, config)
     call: dict[str, Callable[..., Any]] = {**context.call, "units": selection.units, "masks": selection.masks, "macs": selection.macs}
     ratios: Ratios = method_of(config.ratio).run(model, config.ratio, replace(context, call=call))
-    masks = selection.masks(ratios)
-    return replace(masks, recalibrate=config.recalibrate) if masks.is_structured else masks
+    return _recalibrating(selection.masks(ratios), model, config)
+
+
+def _recalibrating(masks: Masks, model: nn.Module, config: PruningConfig) -> Masks:
+    """Ask for batch norm to be measured anew, where there is any and something was dropped: its statistics no longer fit."""
+    dropped = any(not bool(keep.all()) for keep in masks.keep.values())
+    has_norm = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    return replace(masks, recalibrate=config.recalibrate if dropped and has_norm else 0)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 
 import nbformat
@@ -11,6 +12,7 @@ from benchmarks import _browser
 
 pytest.importorskip("jupyterlab", reason="the lab extra is not installed")
 
+LAB = _browser.ROOT / "labs" / "02_pruning_granularity.ipynb"
 CELL = """
 import ipywidgets
 from bokeh.models import ColumnDataSource
@@ -39,6 +41,7 @@ def notebook(tmp_path_factory):
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
     )
     nbformat.write(book, folder / "figure.ipynb")
+    shutil.copy(LAB, folder)
     return folder / "figure.ipynb"
 
 
@@ -84,5 +87,23 @@ def test_a_figure_is_live_and_the_saved_notebook_is_small(browser, jupyterlab, n
         assert "BokehJS" not in saved
         assert len(saved) < 20_000
         assert json.loads(saved)["cells"][0]["outputs"]
+    finally:
+        context.close()
+
+
+def test_lab_02_is_the_same_notebook_here(browser, jupyterlab):
+    context = browser.new_context(viewport={"width": 1500, "height": 1000})
+    try:
+        page = context.new_page()
+        page.goto(f"{jupyterlab.url}lab/tree/{LAB.name}", timeout=_browser.READY_TIMEOUT_MS)
+        page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click(timeout=_browser.READY_TIMEOUT_MS)
+        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=_browser.READY_TIMEOUT_MS)
+        page.keyboard.press("Control+Enter")
+        page.wait_for_function("() => document.querySelectorAll('.lk-lab .bk-Figure').length === 4", timeout=_browser.READY_TIMEOUT_MS)
+        before = page.locator(".lk-raster canvas").get_attribute("aria-label")
+        page.locator(".lk-controls [role=slider]").first.press("ArrowRight")
+        page.wait_for_function("(old) => document.querySelector('.lk-raster canvas').ariaLabel !== old", arg=before)
+        page.wait_for_function("() => document.querySelector('.lk-score .lk-detail').textContent.includes('all 10,000')", timeout=60_000)
+        _browser.shot(page, "jupyterlab-02")
     finally:
         context.close()

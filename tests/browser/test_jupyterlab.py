@@ -95,7 +95,7 @@ def test_lab_02_is_the_same_notebook_here(browser, jupyterlab):
     context = browser.new_context(viewport={"width": 1500, "height": 1000})
     try:
         page = context.new_page()
-        page.goto(f"{jupyterlab.url}lab/tree/{LAB.name}", timeout=_browser.READY_TIMEOUT_MS)
+        page.goto(f"{jupyterlab.url}lab/workspaces/lab02/tree/{LAB.name}", timeout=_browser.READY_TIMEOUT_MS)
         page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click(timeout=_browser.READY_TIMEOUT_MS)
         page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=_browser.READY_TIMEOUT_MS)
         page.keyboard.press("Control+Enter")

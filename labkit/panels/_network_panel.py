@@ -229,7 +229,11 @@ class NetworkPanel(Panel[S], Generic[S]):
             return
         self._past = (self.state.network, points)
         self.plane.show_past(points, self.bench.card.accuracy)
-        said = f"{len(points)} settings measured." if points else "Every setting that settles leaves a dot here."
+        said = (
+            f"{len(points)} setting{'s' if len(points) > 1 else ''} measured."
+            if points
+            else "Every setting that settles leaves a dot here."
+        )
         self.plane_view.say(f"{said} Dashed: the dense network. Ring: the present setting with its 95 % interval.")
 
 

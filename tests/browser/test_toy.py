@@ -78,7 +78,9 @@ def test_bokeh_is_loaded_once_and_from_here(shared):
 def test_a_second_visit_asks_for_pages_and_messages_only(browser, server):
     context = browser.new_context()
     try:
-        _browser.open_lab(context, server.lab("01_toy")).close()
+        first = _browser.open_lab(context, server.lab("01_toy"))
+        first.wait_for_load_state("networkidle")  # the front end fetches parts of itself after the widgets are there
+        first.close()
         page = context.new_page()
         fetched = []
         page.on("response", lambda answer: fetched.append(answer))

@@ -15,11 +15,11 @@ from labkit.core.recipe import Recipe
 from labkit.core.records import Accuracy, Cost
 from labkit.panels import _strip
 from labkit.panels._figures import AccuracyPlot, Figure
+from labkit.panels._lab import Figures, Lab, Moment
 from labkit.panels._panel import Panel, View
 from labkit.workbench import Sketch, Timing, Workbench, workbench
 
 NETWORKS = ("vgg-small-bn", "resnet-small", "mobilenet-small", "lenet-5", "lenet-300-100")
-PAUSE_S = 0.06  # before measuring, so that a slider that is being moved has the machine to itself
 FIRST_LOOK = 1000  # images that an accuracy before recalibration is judged by
 
 
@@ -30,10 +30,12 @@ class NetworkState:
     Attributes:
         network: name in the zoo.
         layer: the one that the views show.
+        is_tuned: whether the network on show has had the job that the lab offers; the recipe then has that step too.
     """
 
     network: str = NETWORKS[0]
     layer: str = ""
+    is_tuned: bool = False
 
     def recipe(self, data: str) -> Recipe:
         """Return the recipe that makes the network on show."""
@@ -76,8 +78,8 @@ class NetworkPanel(Panel[S], Generic[S]):
     """Base of the panels about one compressed network.
 
     Args:
+        lab: what it declares.
         state: the first one; its layer is filled in if empty.
-        question: what the lab answers.
         figures: the lab's own Bokeh figures.
         bench: gives the workbench of a network by name.
         networks: those that can be picked.
@@ -85,15 +87,15 @@ class NetworkPanel(Panel[S], Generic[S]):
 
     def __init__(
         self,
+        lab: Lab,
         state: S,
-        question: str,
         figures: tuple[Figure, ...],
         bench: Callable[[str], Workbench] = workbench,
         networks: Sequence[str] = NETWORKS,
     ) -> None:
         self._benches = bench
         self.plane = AccuracyPlot("share of weights that are gone")
-        super().__init__(on_network(state, state.network, layers_of(bench(state.network))), question, (*figures, self.plane))
+        super().__init__(lab, on_network(state, state.network, layers_of(bench(state.network))), (*figures, self.plane))
         self.measured: Measured | None = None
         self._points: dict[str, tuple[str, float, float, str]] = {}
         self._past: tuple[str, tuple[tuple[float, float, str], ...]] | None = None
@@ -105,7 +107,7 @@ class NetworkPanel(Panel[S], Generic[S]):
         self.network.observe(self.guard(lambda change: self.choose_network(change["new"])), names="value")
         self.layer.observe(self.guard(lambda change: self.choose_layer(change["new"])), names="value")
         self.reset_button.on_click(self.guard(lambda _: self.reset()))
-        self.top = ipywidgets.HBox([self.network, self.layer, self.reset_button])
+        self.top = ipywidgets.HBox([self.network, self.layer, self.reset_button, self.copy_button])
         self.top.add_class("lk-top")
 
     @property
@@ -124,10 +126,40 @@ class NetworkPanel(Panel[S], Generic[S]):
             self.state = replace(self.state, layer=layer)
             self.draw_controls()
             self.draw_layer()
+            self._write_link()
+
+    def choices(self, field: str, state: S) -> Sequence[str]:
+        if field == "network":
+            return list(self.network.options)
+        return layers_of(self._benches(state.network)) if field == "layer" else ()
+
+    def admit(self, state: S) -> tuple[S, str]:
+        """Return the state with a layer of its network, and before its job where the job's result is not at hand."""
+        bench = self._benches(state.network)
+        state = on_network(state, state.network, layers_of(bench))
+        if not state.is_tuned or bench.has(state.recipe(bench.card.data)):
+            return state, ""
+        return replace(state, is_tuned=False), "The network was fine-tuned. Press Fine-tune to make it again."
+
+    def setting(self, state: S) -> str:
+        return super().setting(replace(state, layer=self.first.layer))
+
+    def moment(self) -> Moment:
+        return Moment(self.state, self.setting(self.state), self._figures_now(), settled=len(self._points))
+
+    def _figures_now(self) -> Figures:
+        found = self.measured
+        if found is None or found.accuracy is None or found.accuracy.n < len(self.bench.splits.test):
+            return Figures()
+        if found.sketch.is_unsettled and (found.unsettled is None or found.accuracy is found.unsettled):
+            return Figures()  # batch norm is still to be measured anew
+        speed = found.timing.ratio if found.timing is not None and found.timing_is_current else None
+        energy = sum(self.bench.energy(found.cost, found.size).values())
+        return Figures(found.accuracy.share, found.size, found.cost.effective_macs, speed, energy)
 
     def enable(self, enabled: bool) -> None:
         """Let people change what decides the network, or not while a job depends on it; a lab adds its own controls."""
-        self.network.disabled = self.reset_button.disabled = not enabled
+        self.is_locked = self.network.disabled = self.reset_button.disabled = not enabled
 
     @property
     def recipe(self) -> Recipe:
@@ -178,7 +210,6 @@ class NetworkPanel(Panel[S], Generic[S]):
         )
 
     def _live(self, version: int, progress: Progress) -> None:
-        progress.pause(PAUSE_S)
         with self._lock:
             bench, recipe, found = self.bench, self.recipe, self.measured
         if found is None:
@@ -212,6 +243,7 @@ class NetworkPanel(Panel[S], Generic[S]):
         if self.measured is not None:
             self.measured = replace(self.measured, **found)
         self._draw_strip()
+        self.notice()
 
     def _show_accuracy(self, accuracy: Accuracy) -> None:
         self._learn(accuracy=accuracy)

@@ -1,7 +1,7 @@
 """The part of a lab about one compressed network that every such lab has.
 
-A picker of networks and of the layer in view, Reset, the score strip, the live measurements behind it, and the plane of
-everything that was measured. A lab's own panel adds its controls and its views.
+A picker of networks and of the layer in view, Reset, the score strip, the live measurements behind it, and what is kept of
+everything that was measured: history, plane, comparison, take-away. A lab's own panel adds its controls and its views.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,11 +12,16 @@ import ipywidgets
 
 from labkit.core.progress import Progress
 from labkit.core.recipe import Recipe
-from labkit.core.records import Accuracy, Cost
+from labkit.core.records import Accuracy, Compressed
 from labkit.panels import _strip
-from labkit.panels._figures import AccuracyPlot, Figure
-from labkit.panels._panel import Panel, View
-from labkit.workbench import Sketch, Timing, Workbench, workbench
+from labkit.panels._figures import Figure
+from labkit.panels._findings import Findings
+from labkit.panels._history import Entry, entry_of, label
+from labkit.panels._measured import Measured
+from labkit.panels._panel import Panel
+from labkit.panels._plane import Plane
+from labkit.panels._takeaway import Taken
+from labkit.workbench import Timing, Workbench, workbench
 
 NETWORKS = ("vgg-small-bn", "resnet-small", "mobilenet-small", "lenet-5", "lenet-300-100")
 PAUSE_S = 0.06  # before measuring, so that a slider that is being moved has the machine to itself
@@ -47,31 +52,6 @@ class NetworkState:
 S = TypeVar("S", bound=NetworkState)
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What is known of the network on show; what is not yet measured is None.
-
-    Attributes:
-        network: name in the zoo.
-        sketch: the network, as far as it is instant.
-        size: bytes of its file.
-        cost: its parameters and MACs.
-        accuracy: so far.
-        unsettled: accuracy before batch norm was measured anew, where that was done.
-        timing: the last one, perhaps of an earlier configuration.
-        timing_is_current: whether it is of this one.
-    """
-
-    network: str
-    sketch: Sketch
-    size: int
-    cost: Cost
-    accuracy: Accuracy | None = None
-    unsettled: Accuracy | None = None
-    timing: Timing | None = None
-    timing_is_current: bool = False
-
-
 class NetworkPanel(Panel[S], Generic[S]):
     """Base of the panels about one compressed network.
 
@@ -92,13 +72,12 @@ class NetworkPanel(Panel[S], Generic[S]):
         networks: Sequence[str] = NETWORKS,
     ) -> None:
         self._benches = bench
-        self.plane = AccuracyPlot("share of weights that are gone")
+        self.plane = Plane(lambda key: self.guard(self.findings.go)(key))
         super().__init__(on_network(state, state.network, layers_of(bench(state.network))), question, (*figures, self.plane))
         self.measured: Measured | None = None
-        self._points: dict[str, tuple[str, float, float, str]] = {}
-        self._past: tuple[str, tuple[tuple[float, float, str], ...]] | None = None
         self.strip = _strip.Strip()
-        self.plane_view = View("Accuracy, measured so far", self.plane.widget)
+        self.findings = Findings(self, self.plane)
+        self.plane_view = self.findings.plane_view
         self.network = ipywidgets.Dropdown(options=list(networks), value=state.network, description="network")
         self.layer = ipywidgets.Dropdown(description="layer in view")
         self.reset_button = ipywidgets.Button(description="Reset", tooltip="Back to the settings this lab began with")
@@ -112,6 +91,20 @@ class NetworkPanel(Panel[S], Generic[S]):
     def bench(self) -> Workbench:
         """The workbench of the present network."""
         return self._benches(self.state.network)
+
+    def bench_of(self, network: str) -> Workbench:
+        """Return the workbench of a network."""
+        return self._benches(network)
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence in the status line."""
+        self.status.say(sentence)
+
+    def lay_out(
+        self, top: ipywidgets.Widget, strip: ipywidgets.Widget, controls: list[ipywidgets.Widget], views: list[ipywidgets.Widget]
+    ) -> None:
+        super().lay_out(top, strip, controls, views)
+        self.widget.children = [*self.widget.children, self.findings.widget]
 
     def choose_network(self, network: str) -> None:
         """Go to another network."""
@@ -128,6 +121,22 @@ class NetworkPanel(Panel[S], Generic[S]):
     def enable(self, enabled: bool) -> None:
         """Let people change what decides the network, or not while a job depends on it; a lab adds its own controls."""
         self.network.disabled = self.reset_button.disabled = not enabled
+        self.findings.enable(enabled)
+
+    def go_back(self, entry: Entry) -> None:
+        """Show a setting of the history again, if no job runs and its network can be had without one."""
+        if self.network.disabled:
+            self.say("A job is running: cancel it, or wait until it is done, before you go to another setting.")
+        elif not self._benches(entry.recipe.network).is_at_hand(entry.recipe):
+            self.say("That network was trained too many jobs ago and is not kept any more: set it up again and train it anew.")
+        else:
+            self.move(entry.state)
+
+    def taken(self) -> Taken:
+        """Return the network on show, as far as it is known, for people to take home."""
+        found = self.measured
+        zeros, compressed = (0.0, None) if found is None else (found.sketch.zeros, found.compressed)
+        return Taken(self.recipe, self.state.series(), zeros, compressed, self.bench.reached(self.recipe))
 
     @property
     def recipe(self) -> Recipe:
@@ -151,7 +160,9 @@ class NetworkPanel(Panel[S], Generic[S]):
         self.measured = replace(self.measured, size=len(bench.file(sketch.compressed)), cost=bench.cost(sketch.compressed))
         self._draw_strip()
         self.draw_controls()
-        self._draw_past()
+        self.findings.takeaway.moved()
+        if last is None or last.network != self.state.network:
+            self.findings.draw_plane()
 
     def draw_controls(self) -> None:
         names = layers_of(self.bench)
@@ -183,17 +194,19 @@ class NetworkPanel(Panel[S], Generic[S]):
             bench, recipe, found = self.bench, self.recipe, self.measured
         if found is None:
             return
+        self.if_current(version, self._rest)
         compressed = found.sketch.compressed
         if found.sketch.is_unsettled:
             before = self._first_look(bench.accuracy(compressed, progress), version)
             compressed = bench.compress(recipe, progress)
             size = len(bench.file(compressed))  # the file's report tells of it, so that it has some bytes more
             self.if_current(version, lambda: self._learn(unsettled=before, size=size))
+        self.if_current(version, lambda: self._settle(compressed))
         for accuracy in bench.accuracy(compressed, progress):
             if not self.if_current(version, lambda accuracy=accuracy: self._show_accuracy(accuracy)):  # type: ignore[misc]
                 return
         timing = bench.latency(compressed, progress)
-        self.if_current(version, lambda: self._learn(timing=timing, timing_is_current=True))
+        self.if_current(version, lambda: self._show_timing(timing))
         self.settled(version, progress)
 
     def settled(self, version: int, progress: Progress) -> None:
@@ -213,28 +226,36 @@ class NetworkPanel(Panel[S], Generic[S]):
             self.measured = replace(self.measured, **found)
         self._draw_strip()
 
+    def _rest(self) -> None:
+        """Show what need not follow a slider while it moves."""
+        self.findings.choose(self.recipe.digest)
+        self.findings.takeaway.draw()
+
+    def _settle(self, compressed: Compressed) -> None:
+        if self.measured is not None:
+            self.measured = replace(self.measured, compressed=compressed)
+        self.findings.takeaway.settled()
+
     def _show_accuracy(self, accuracy: Accuracy) -> None:
         self._learn(accuracy=accuracy)
         if self.measured is None:
             return
-        x = self.measured.sketch.zeros
-        self.plane.show_now(x, accuracy.share, accuracy.low, accuracy.high)
+        self.findings.show_now(accuracy, self.measured.costs)
         if accuracy.n == len(self.bench.splits.test):
-            self._points[self.recipe.digest] = (self.state.network, x, accuracy.share, self.state.series())
-            self._draw_past()
+            self._record()
 
-    def _draw_past(self) -> None:
-        points = tuple((x, y, series) for network, x, y, series in self._points.values() if network == self.state.network)
-        if (self.state.network, points) == self._past:
+    def _show_timing(self, timing: Timing) -> None:
+        self._learn(timing=timing, timing_is_current=True)
+        self._record()
+        if self.measured is not None and self.measured.accuracy is not None:
+            self.findings.show_now(self.measured.accuracy, self.measured.costs)
+
+    def _record(self) -> None:
+        """Put the present setting into the history."""
+        bench, recipe, found = self.bench, self.recipe, self.measured
+        if found is None or found.accuracy is None:
             return
-        self._past = (self.state.network, points)
-        self.plane.show_past(points, self.bench.card.accuracy)
-        said = (
-            f"{len(points)} setting{'s' if len(points) > 1 else ''} measured."
-            if points
-            else "Every setting that settles leaves a dot here."
-        )
-        self.plane_view.say(f"{said} Dashed: the dense network. Ring: the present setting with its 95 % interval.")
+        self.findings.add(entry_of(self.state, label(recipe, self._first.recipe(bench.card.data), bench.reached(recipe)), found, bench))
 
 
 def layers_of(bench: Workbench) -> tuple[str, ...]:

@@ -80,6 +80,13 @@ def with_setting(state: State, step: str, path: Path, value: Any, is_known: Call
     return tuned if is_known(tuned) else replace(tuned, is_tuned=False)
 
 
+def tuned_in_words(reached: float | None, epochs: int) -> str:
+    """Say what came of the job, whose training was cancelled when the share `reached` of it was done (None: it was not)."""
+    if reached is None:
+        return "Fine-tuned. Any other setting shows the network as it was pruned, before tuning."
+    return f"Cancelled: the network is shown as it was then, after {reached * epochs:.1f} epochs. Fine-tune begins anew."
+
+
 class PruningGranularity(NetworkPanel[State]):
     """The panel of lab 02.
 
@@ -191,7 +198,7 @@ class PruningGranularity(NetworkPanel[State]):
                 self.draw()
             else:
                 self.move(tuned)
-                self.status.say("Fine-tuned. Any other setting shows the network as it was pruned, before tuning.")
+                self.status.say(tuned_in_words(self.bench.reached(self.recipe), tuned.tune.epochs))
 
 
 def panel() -> ipywidgets.Widget:

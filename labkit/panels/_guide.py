@@ -11,7 +11,6 @@ from labkit.panels._challenge import ChallengeCard
 from labkit.panels._guess import GuessCard
 from labkit.panels._kept import Attempt, Kept, from_json, to_json
 from labkit.panels._lab import Figures, Lab, Moment
-from labkit.panels._link import words_of
 from labkit.panels._page import Page
 from labkit.panels._steps import StepsCard
 
@@ -72,7 +71,7 @@ class Guide:
         new = [step for step in self._lab.steps if step.id not in kept.steps and self._is_done(step.id, moment)]
         kept = replace(kept, steps=kept.steps | {step.id for step in new})
         if moment.figures.accuracy is not None and moment.link:  # an empty link is the state that everybody begins with
-            kept = kept.with_attempt(Attempt(moment.figures, words_of(moment.link), moment.link), self._lab.challenge)
+            kept = kept.with_attempt(Attempt(moment.figures, moment.words, moment.link), self._lab.challenge)
         self._keep(kept)
         self._draw()
         if new:

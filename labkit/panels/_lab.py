@@ -51,7 +51,8 @@ class Moment:
 
     Attributes:
         state: the panel's.
-        link: the state as a link holds it; empty for the state that the lab began with.
+        link: what is measured at the state, as a link; empty for the state that the lab began with.
+        words: the same in words, once it is measured.
         figures: what is measured of it so far.
         settled: how many configurations have been measured to the end.
         pinned: how many of them are pinned to be compared.
@@ -59,6 +60,7 @@ class Moment:
 
     state: Any
     link: str = ""
+    words: str = ""
     figures: Figures = Figures()
     settled: int = 0
     pinned: int = 0

@@ -225,12 +225,3 @@ def _shown(text: str) -> str:
     """Return a text of the link as a sentence may hold it: on one line, and cut."""
     line = "".join(char if char.isprintable() else "?" for char in text[: _LONGEST_SHOWN + 1])
     return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}…"
-
-
-def words_of(link: str) -> str:
-    """Say a link in words, for a label: `prune.ratio.sparsity=0.8&is_tuned=true` → `sparsity 0.8, tuned`."""
-    words = []
-    for path, text in _pairs(link)[0].items():
-        name = path[-1].removeprefix("is_").replace("_", " ")
-        words.append(name if text == "true" else f"{name} {_shown(text)}")
-    return ", ".join(words)

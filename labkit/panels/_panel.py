@@ -52,6 +52,7 @@ class Panel(Generic[S]):
         self.worker = Worker(self._failed)
         self._lock = threading.RLock()
         self._version = 0
+        self.below: list[ipywidgets.Widget] = []  # over the whole width, under controls and views
         self._figures = figures
         self.page = Page(figures=len(figures), lab=lab.name)
         self.page.observe(self.guard(lambda _: self._paint()), names="dark")
@@ -67,20 +68,15 @@ class Panel(Generic[S]):
         self._paint()
 
     def lay_out(
-        self,
-        top: ipywidgets.Widget,
-        strip: ipywidgets.Widget,
-        controls: list[ipywidgets.Widget],
-        views: list[ipywidgets.Widget],
-        below: Sequence[ipywidgets.Widget] = (),
+        self, top: ipywidgets.Widget, strip: ipywidgets.Widget, controls: list[ipywidgets.Widget], views: list[ipywidgets.Widget]
     ) -> None:
-        """Put the parts of the page in the order in which every lab has them; `below` is over the whole width."""
+        """Put the parts of the page in the order in which every lab has them."""
         side, main = ipywidgets.VBox(controls), ipywidgets.Box(views)
         for box, name in ((side, "lk-side"), (main, "lk-views")):
             box.add_class(name)
         body = ipywidgets.Box([side, main, self.guide.widget])
         body.add_class("lk-body")
-        parts = [self._question, top, strip, self.status.widget, body, *below, self.guide.about.widget, self.page]
+        parts = [self._question, top, strip, self.status.widget, body, *self.below, self.guide.about.widget, self.page]
         self.widget = ipywidgets.VBox(parts)
         self.widget.add_class("lk-lab")
 

@@ -93,6 +93,11 @@ LAB = Lab(
             "Prune so far that accuracy breaks down, then press Fine-tune. How much comes back?",
             lambda moment: moment.state.is_tuned,
         ),
+        TryThis(
+            "compare",
+            "In the history, pin single weights and whole channels of about the same size. Which clothes suffer most?",
+            lambda moment: moment.pinned == 2,
+        ),
     ),
     challenge=Challenge(
         "Make a network whose file has at most 64 kB and that is right on at least 90 % of the test images.",
@@ -120,6 +125,13 @@ def with_setting(state: State, step: str, path: Path, value: Any, is_known: Call
     """
     tuned = replace(state, is_tuned=True, **{step: replace_at(getattr(state, step), path, value)})
     return tuned if is_known(tuned) else replace(tuned, is_tuned=False)
+
+
+def tuned_in_words(reached: float | None, epochs: int) -> str:
+    """Say what came of the job, whose training was cancelled when the share `reached` of it was done (None: it was not)."""
+    if reached is None:
+        return "Fine-tuned. Any other setting shows the network as it was pruned, before tuning."
+    return f"Cancelled: the network is shown as it was then, after {reached * epochs:.1f} epochs. Fine-tune begins anew."
 
 
 class PruningGranularity(NetworkPanel[State]):
@@ -233,7 +245,7 @@ class PruningGranularity(NetworkPanel[State]):
                 self.draw()
             else:
                 self.move(tuned)
-                self.status.say("Fine-tuned. Any other setting shows the network as it was pruned, before tuning.")
+                self.status.say(tuned_in_words(self.bench.reached(self.recipe), tuned.tune.epochs))
 
 
 def panel() -> ipywidgets.Widget:

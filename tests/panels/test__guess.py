@@ -19,7 +19,7 @@ def card(can_go=True):
 
 
 def moment(link, accuracy=None):
-    return Moment(None, link, Figures(accuracy))
+    return Moment(None, link, figures=Figures(accuracy))
 
 
 def test_the_answer_comes_when_that_setting_has_settled():

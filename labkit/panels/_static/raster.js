@@ -39,7 +39,7 @@ function render({ model, el }) {
     const cells = model.get("cells");
     if (!rows || !columns || cells.byteLength !== rows * columns) return;
     if (canvas.width !== columns || canvas.height !== rows) [canvas.width, canvas.height] = [columns, rows];
-    table = table || palette(el);
+    table = table || palette(document.body); // not `el`: until it is in the page it has no colours
     const bytes = new Uint8Array(cells.buffer, cells.byteOffset, cells.byteLength);
     const image = context.createImageData(columns, rows);
     const words = new Uint32Array(image.data.buffer);

@@ -104,7 +104,8 @@ class NetworkPanel(Panel[S], Generic[S]):
         self, top: ipywidgets.Widget, strip: ipywidgets.Widget, controls: list[ipywidgets.Widget], views: list[ipywidgets.Widget]
     ) -> None:
         super().lay_out(top, strip, controls, views)
-        self.widget.children = [*self.widget.children, self.findings.widget]
+        *parts, page = self.widget.children
+        self.widget.children = [*parts, self.findings.widget, page]
 
     def choose_network(self, network: str) -> None:
         """Go to another network."""
@@ -162,7 +163,7 @@ class NetworkPanel(Panel[S], Generic[S]):
         self.draw_controls()
         self.findings.takeaway.moved()
         if last is None or last.network != self.state.network:
-            self.findings.draw_plane()
+            self.findings.change_network()
 
     def draw_controls(self) -> None:
         names = layers_of(self.bench)

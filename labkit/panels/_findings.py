@@ -41,7 +41,7 @@ class HistoryTable(anywidget.AnyWidget):
     version = traitlets.Int(0).tag(sync=True)
 
 
-class Lab(Protocol):
+class Owner(Protocol):
     """What the findings need of the lab that they belong to."""
 
     @property
@@ -57,6 +57,8 @@ class Lab(Protocol):
 
     def taken(self) -> Taken: ...
 
+    def notice(self) -> None: ...
+
 
 class Findings:
     """The cards about what has settled.
@@ -66,7 +68,7 @@ class Findings:
         plane: the figure, which the lab has made, since it follows the theme.
     """
 
-    def __init__(self, lab: Lab, plane: Plane) -> None:
+    def __init__(self, lab: Owner, plane: Plane) -> None:
         self._lab, self.plane = lab, plane
         self.history, self.download = History(), Download()
         self.axis = ipywidgets.Dropdown(options=list(AXES), description="against")
@@ -162,6 +164,7 @@ class Findings:
         if content.get("do") == "pin":
             self.history.pin(str(content["key"]))
             self.draw()
+            self._lab.notice()
         elif content.get("do") == "go":
             self.go(str(content["key"]))
 

@@ -17,6 +17,7 @@ from labkit.panels import _strip
 from labkit.panels._figures import Figure
 from labkit.panels._findings import Findings
 from labkit.panels._history import Entry, entry_of, label
+from labkit.panels._lab import Figures, Lab, Moment
 from labkit.panels._measured import Measured
 from labkit.panels._panel import Panel
 from labkit.panels._plane import Plane
@@ -24,7 +25,6 @@ from labkit.panels._takeaway import Taken
 from labkit.workbench import Timing, Workbench, workbench
 
 NETWORKS = ("vgg-small-bn", "resnet-small", "mobilenet-small", "lenet-5", "lenet-300-100")
-PAUSE_S = 0.06  # before measuring, so that a slider that is being moved has the machine to itself
 FIRST_LOOK = 1000  # images that an accuracy before recalibration is judged by
 
 
@@ -35,10 +35,12 @@ class NetworkState:
     Attributes:
         network: name in the zoo.
         layer: the one that the views show.
+        is_tuned: whether the network on show has had the job that the lab offers; the recipe then has that step too.
     """
 
     network: str = NETWORKS[0]
     layer: str = ""
+    is_tuned: bool = False
 
     def recipe(self, data: str) -> Recipe:
         """Return the recipe that makes the network on show."""
@@ -56,8 +58,8 @@ class NetworkPanel(Panel[S], Generic[S]):
     """Base of the panels about one compressed network.
 
     Args:
+        lab: what it declares.
         state: the first one; its layer is filled in if empty.
-        question: what the lab answers.
         figures: the lab's own Bokeh figures.
         bench: gives the workbench of a network by name.
         networks: those that can be picked.
@@ -65,26 +67,27 @@ class NetworkPanel(Panel[S], Generic[S]):
 
     def __init__(
         self,
+        lab: Lab,
         state: S,
-        question: str,
         figures: tuple[Figure, ...],
         bench: Callable[[str], Workbench] = workbench,
         networks: Sequence[str] = NETWORKS,
     ) -> None:
         self._benches = bench
         self.plane = Plane(lambda key: self.guard(self.findings.go)(key))
-        super().__init__(on_network(state, state.network, layers_of(bench(state.network))), question, (*figures, self.plane))
+        super().__init__(lab, on_network(state, state.network, layers_of(bench(state.network))), (*figures, self.plane))
         self.measured: Measured | None = None
         self.strip = _strip.Strip()
         self.findings = Findings(self, self.plane)
         self.plane_view = self.findings.plane_view
+        self.below = [self.findings.widget]
         self.network = ipywidgets.Dropdown(options=list(networks), value=state.network, description="network")
         self.layer = ipywidgets.Dropdown(description="layer in view")
         self.reset_button = ipywidgets.Button(description="Reset", tooltip="Back to the settings this lab began with")
         self.network.observe(self.guard(lambda change: self.choose_network(change["new"])), names="value")
         self.layer.observe(self.guard(lambda change: self.choose_layer(change["new"])), names="value")
         self.reset_button.on_click(self.guard(lambda _: self.reset()))
-        self.top = ipywidgets.HBox([self.network, self.layer, self.reset_button])
+        self.top = ipywidgets.HBox([self.network, self.layer, self.reset_button, self.copy_button])
         self.top.add_class("lk-top")
 
     @property
@@ -100,13 +103,6 @@ class NetworkPanel(Panel[S], Generic[S]):
         """Show a sentence in the status line."""
         self.status.say(sentence)
 
-    def lay_out(
-        self, top: ipywidgets.Widget, strip: ipywidgets.Widget, controls: list[ipywidgets.Widget], views: list[ipywidgets.Widget]
-    ) -> None:
-        super().lay_out(top, strip, controls, views)
-        *parts, page = self.widget.children
-        self.widget.children = [*parts, self.findings.widget, page]
-
     def choose_network(self, network: str) -> None:
         """Go to another network."""
         if network != self.state.network:
@@ -118,20 +114,55 @@ class NetworkPanel(Panel[S], Generic[S]):
             self.state = replace(self.state, layer=layer)
             self.draw_controls()
             self.draw_layer()
+            self._write_link()
+
+    def choices(self, field: str, state: S) -> Sequence[str]:
+        if field == "network":
+            return list(self.network.options)
+        return layers_of(self._benches(state.network)) if field == "layer" else ()
+
+    def admit(self, state: S) -> tuple[S, str]:
+        """Return the state with a layer of its network, and before its job where the job's result is not at hand."""
+        bench = self._benches(state.network)
+        state = on_network(state, state.network, layers_of(bench))
+        if not state.is_tuned or bench.is_at_hand(state.recipe(bench.card.data)):
+            return state, ""
+        return replace(state, is_tuned=False), "The network was fine-tuned. Press Fine-tune to make it again."
+
+    def setting(self, state: S) -> str:
+        return super().setting(replace(state, layer=self.first.layer))
+
+    def moment(self) -> Moment:
+        figures = self._figures_now()
+        words = self._words() if figures.accuracy is not None else ""
+        history = self.findings.history
+        return Moment(self.state, self.setting(self.state), words, figures, len(history), len(history.pinned))
+
+    def _figures_now(self) -> Figures:
+        found = self.measured
+        if found is None or found.accuracy is None or found.accuracy.n < len(self.bench.splits.test):
+            return Figures()
+        if found.compressed is None or found.accuracy is found.unsettled:
+            return Figures()  # batch norm is still to be measured anew
+        speed = None if found.own_timing is None else found.own_timing.ratio
+        energy = sum(self.bench.energy(found.cost, found.size).values())
+        return Figures(found.accuracy.share, found.size, found.cost.effective_macs, speed, energy)
+
+    def _words(self) -> str:
+        """Say what the network on show has otherwise than the one that the lab began with."""
+        return label(self.recipe, self.first.recipe(self.bench.card.data), self.bench.reached(self.recipe))
 
     def enable(self, enabled: bool) -> None:
         """Let people change what decides the network, or not while a job depends on it; a lab adds its own controls."""
-        self.network.disabled = self.reset_button.disabled = not enabled
+        self.is_locked = self.network.disabled = self.reset_button.disabled = not enabled
         self.findings.enable(enabled)
 
     def go_back(self, entry: Entry) -> None:
         """Show a setting of the history again, if no job runs and its network can be had without one."""
-        if self.network.disabled:
-            self.say("A job is running: cancel it, or wait until it is done, before you go to another setting.")
-        elif not self._benches(entry.recipe.network).is_at_hand(entry.recipe):
+        if not self._benches(entry.recipe.network).is_at_hand(entry.recipe):
             self.say("That network was trained too many jobs ago and is not kept any more: set it up again and train it anew.")
         else:
-            self.move(entry.state)
+            self.go(entry.state)
 
     def taken(self) -> Taken:
         """Return the network on show, as far as it is known, for people to take home."""
@@ -190,7 +221,6 @@ class NetworkPanel(Panel[S], Generic[S]):
         )
 
     def _live(self, version: int, progress: Progress) -> None:
-        progress.pause(PAUSE_S)
         with self._lock:
             bench, recipe, found = self.bench, self.recipe, self.measured
         if found is None:
@@ -226,6 +256,7 @@ class NetworkPanel(Panel[S], Generic[S]):
         if self.measured is not None:
             self.measured = replace(self.measured, **found)
         self._draw_strip()
+        self.notice()
 
     def _rest(self) -> None:
         """Show what need not follow a slider while it moves."""
@@ -253,10 +284,9 @@ class NetworkPanel(Panel[S], Generic[S]):
 
     def _record(self) -> None:
         """Put the present setting into the history."""
-        bench, recipe, found = self.bench, self.recipe, self.measured
-        if found is None or found.accuracy is None:
-            return
-        self.findings.add(entry_of(self.state, label(recipe, self._first.recipe(bench.card.data), bench.reached(recipe)), found, bench))
+        if self.measured is not None and self.measured.accuracy is not None:
+            self.findings.add(entry_of(self.state, self._words(), self.measured, self.bench))
+            self.notice()
 
 
 def layers_of(bench: Workbench) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ def test_channels_are_removed_and_batch_norm_is_measured_anew(panel):
     move(panel, ("granularity",), "channel")
     html = settle(panel)
     assert panel.measured.sketch.is_unsettled
-    assert "before batch norm was measured anew" in html
+    assert "before new batch norm" in html
     assert panel.measured.cost.macs < panel.bench.dense_cost.macs
 
 
@@ -134,7 +134,7 @@ def test_every_settled_setting_leaves_one_dot(panel):
 def test_the_theme_recolours_and_changes_nothing_else(panel):
     settle(panel)
     before, light = picture(panel), panel.histogram._after.glyph.fill_color
-    panel._page.dark = True
+    panel.page.dark = True
     assert panel.histogram._after.glyph.fill_color != light
     assert picture(panel) == before
 
@@ -142,7 +142,7 @@ def test_the_theme_recolours_and_changes_nothing_else(panel):
 def test_a_page_that_opened_gets_the_figures_as_they_are(panel):
     move(panel, SPARSITY, 0.9)
     stale = panel.histogram.widget.render_bundle
-    panel._page.opened += 1
+    panel.page.opened += 1
     assert panel.histogram.widget.render_bundle != stale
 
 

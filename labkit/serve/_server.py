@@ -1,6 +1,7 @@
 """Voilà with our routes in place of its own: labs by name, no file tree, nothing that hands out a notebook's source."""
 
 import asyncio
+import re
 import shutil
 import signal
 import tempfile
@@ -28,16 +29,17 @@ class LabServer(Voila):
 
     name = "voila"
 
-    def prepare(self, folder: Path, lab: str) -> None:
+    def prepare(self, folder: Path, lab: str, base_url: str = "/") -> None:
         """Read the settings; nothing of the person's own Voilà configuration is.
 
         Args:
             folder: where the labs lie.
-            lab: full name of the lab that `/` leads to.
+            lab: full name of the lab that the start page leads to.
+            base_url: path under which everything is, with a slash at both ends.
         """
         self.folder, self.lab = folder, lab
         self.config_file_paths: list[str] = []
-        self.update_config(_settings.voila_config(folder))
+        self.update_config(_settings.voila_config(folder, base_url))
         self.initialize(argv=[])
         self.voila_configuration.page_config_hook = self._page_config
         self.kept = url_path_join(self.base_url, "kept", _settings.fingerprint(self.labextensions_path))
@@ -62,7 +64,7 @@ class LabServer(Voila):
     def init_handlers(self) -> list[tuple[Any, ...]]:
 
         def at(*parts: str) -> str:
-            return str(url_path_join(self.base_url, *parts))
+            return str(url_path_join(re.escape(self.base_url), *parts))
 
         lab_page = {
             "folder": self.folder,
@@ -71,7 +73,7 @@ class LabServer(Voila):
             "voila_configuration": self.voila_configuration,
         }
         return [
-            (at("/"), _handlers.HomeHandler, {"lab": self.lab}),
+            (at("?"), _handlers.HomeHandler, {"lab": self.lab}),
             (at("/labs/(.*)"), _handlers.LabHandler, lab_page),
             (at("/pulse", _KERNEL), _handlers.PulseHandler),
             (at("/api/kernels", _KERNEL), KernelHandler),
@@ -79,9 +81,9 @@ class LabServer(Voila):
             (at("/voila/api/shutdown/(.*)"), VoilaShutdownKernelHandler),
             (at("/voila/templates/(.*)"), TemplateStaticFileHandler),
             (at("/voila/files/(.*)"), AllowListFileHandler, self._picture_rules()),
-            (self.kept + "/page/(.*)", _handlers.PageFileHandler, {"files": _settings.page_files()}),
-            (self.kept + "/static/(.*)", _handlers.KeptStaticHandler, {"paths": self.static_paths}),
-            (self.kept + "/extensions/(.*)", _handlers.KeptExtensionHandler, {"path": self.labextensions_path}),
+            (re.escape(self.kept) + "/page/(.*)", _handlers.PageFileHandler, {"files": _settings.page_files()}),
+            (re.escape(self.kept) + "/static/(.*)", _handlers.KeptStaticHandler, {"paths": self.static_paths}),
+            (re.escape(self.kept) + "/extensions/(.*)", _handlers.KeptExtensionHandler, {"path": self.labextensions_path}),
         ]
 
     def _picture_rules(self) -> dict[str, Any]:

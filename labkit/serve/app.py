@@ -9,7 +9,7 @@ from pathlib import Path
 from socket import socket
 
 from labkit.core.errors import ConfigError, LabkitError
-from labkit.serve._folder import find_lab, lab_names, labs_folder
+from labkit.labs import find_lab, lab_names, labs_folder
 
 _HOST = "127.0.0.1"
 _LAST_PORT = 65535

@@ -16,6 +16,7 @@ from safetensors.numpy import save as save_safetensors
 
 from labkit.core.errors import FileFormatError
 from labkit.formats import smallest
+from labkit.formats._rows import CompressedRows
 from labkit.formats.csr import CsrTensor
 from labkit.formats.dense import DenseTensor
 from labkit.formats.file import from_bytes, read, to_bytes, write
@@ -124,7 +125,7 @@ def test_lies_in_the_header_are_refused(change, says):
 
 
 def test_many_large_empty_tensors_are_refused():
-    empty = CsrTensor((1, 1 << 27), np.zeros(0, np.float32), np.zeros(0, np.uint32), np.zeros(2, np.uint8))
+    empty = CsrTensor((1, 1 << 27), np.zeros(0, np.float32), CompressedRows(1 << 27, np.zeros(0, np.uint32), np.zeros(2, np.uint8)))
     with pytest.raises(FileFormatError, match="all tensors together"):
         from_bytes(to_bytes({}, {f"t{n}": empty for n in range(3)}))
 

@@ -67,6 +67,11 @@ class Format(ABC):
         return NO_SETTINGS
 
     @property
+    def stored(self) -> int:
+        """How many entries are stored, zeros among them or not; what is left out as zero does not count."""
+        return math.prod(self.shape)
+
+    @property
     def packed_bytes(self) -> int:
         """Bytes of all arrays, without any header."""
         return sum(array.nbytes for array in self.arrays().values())

@@ -77,6 +77,10 @@ class BitmapTensor(PlainFormat):
     def pattern(self) -> Array:
         return np.unpackbits(self.bits, count=math.prod(self.shape), bitorder="little").astype(bool).reshape(self.shape)
 
+    @property
+    def stored(self) -> int:
+        return self.values.size
+
     def arrays(self) -> dict[str, Array]:
         return {"values": self.values, "bits": self.bits}
 

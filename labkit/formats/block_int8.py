@@ -90,6 +90,10 @@ class BlockInt8Tensor(CodedFormat):
     def unpack(self) -> Array:
         return np.asarray(self.codes.astype(np.float32) * by_row(self.scales, self.shape))
 
+    @property
+    def stored(self) -> int:
+        return self.values.size
+
     def arrays(self) -> dict[str, Array]:
         return {"values": self.values, "columns": self.index.columns, "pointers": self.index.pointers, "scales": self.scales}
 

@@ -81,6 +81,10 @@ class CsrTensor(PlainFormat):
         flat[self.index.places] = True
         return flat.reshape(self.shape)
 
+    @property
+    def stored(self) -> int:
+        return self.values.size
+
     def arrays(self) -> dict[str, Array]:
         return {"values": self.values, "columns": self.columns, "pointers": self.pointers}
 

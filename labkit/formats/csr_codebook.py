@@ -82,6 +82,10 @@ class CsrCodebookTensor(CodedFormat):
         out[self.index.places] = self.values
         return out.reshape(self.shape)
 
+    @property
+    def stored(self) -> int:
+        return self.index.columns.size
+
     def arrays(self) -> dict[str, Array]:
         return {"indices": self.stream, "columns": self.index.columns, "pointers": self.index.pointers, "centroids": self.centroids}
 

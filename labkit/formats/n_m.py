@@ -108,6 +108,10 @@ class NMTensor(PlainFormat):
     def pattern(self) -> Array:
         return self._spread(np.ones(self.values.size, bool), np.dtype(bool))
 
+    @property
+    def stored(self) -> int:
+        return self.values.size
+
     def arrays(self) -> dict[str, Array]:
         return {"values": self.values, "indices": self.indices}
 

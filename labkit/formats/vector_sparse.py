@@ -102,6 +102,10 @@ class VectorSparseTensor(PlainFormat):
         out[self.index.rows, self.index.columns] = True
         return np.repeat(out, self.block, axis=0)[:rows].reshape(self.shape)
 
+    @property
+    def stored(self) -> int:
+        return int(np.count_nonzero(self.pattern()))
+
     def arrays(self) -> dict[str, Array]:
         return {"values": self.values, "columns": self.index.columns, "pointers": self.index.pointers}
 

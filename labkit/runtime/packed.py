@@ -20,6 +20,7 @@ from labkit.formats.ternary import TernaryTensor
 from labkit.formats.vector_sparse import VectorSparseTensor
 from labkit.runtime.kernels import lookup_linear, n_m_linear, vector_linear
 from labkit.runtime.kernels._simd import LANES, aligned
+from labkit.runtime.kernels.transpose import transpose
 from labkit.runtime.steps import Shape, Step, bias_of
 
 FEW = 8
@@ -112,13 +113,15 @@ class _Columns:
         if self._arrays is None or self._arrays[0] != batch:
             self._arrays = batch, aligned(x.shape[1] * batch), aligned(len(self.bias) * batch)
         _, columns, sums = self._arrays
-        columns.reshape(x.shape[1], batch)[:, : len(x)] = x.T
+        transpose(x.reshape(-1), columns, *x.shape, x.shape[1], batch)
         wide = max(kernels)
         middle = batch // wide * wide
         for kernel, first, last in ((kernels[wide], 0, middle), (kernels[LANES], middle, batch)):
             if first < last:
                 call(kernel, columns, sums, (first, last, batch))
-        return np.ascontiguousarray(sums.reshape(-1, batch)[: self._out, : len(x)].T)
+        out = np.empty((len(x), self._out), np.float32)
+        transpose(sums, out.reshape(-1), self._out, len(x), batch, self._out)
+        return out
 
 
 class _VectorSparse:

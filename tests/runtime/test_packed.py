@@ -36,7 +36,7 @@ def check(weight, count, limits=(-INF, INF), seed=0, with_bias=True):
 def block_weight(shape, block, density, seed):
     rng = np.random.default_rng(seed)
     kept = np.repeat(rng.random((-(-shape[0] // block), shape[1])) < density, block, axis=0)[: shape[0]]
-    return VectorSparseTensor.pack((rng.standard_normal(shape) * kept).astype(np.float32), block=block)
+    return VectorSparseTensor.pack((rng.standard_normal(shape) * kept).astype(np.float32) + np.float32(0), block=block)
 
 
 @given(

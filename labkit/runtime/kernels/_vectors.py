@@ -153,11 +153,24 @@ def clip(_: Any, a: Any, low: Any, high: Any) -> Any:
     """Return a vector of floats limited to [low, high]; NaN stays."""
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        least, most = emit_repeat(builder, args[1], a.lanes), emit_repeat(builder, args[2], a.lanes)
-        raised = builder.select(builder.fcmp_ordered("<", args[0], least), least, args[0])
-        return builder.select(builder.fcmp_ordered(">", raised, most), most, raised)
+        width = min(a.lanes, LANES)
+        least, most = emit_repeat(builder, args[1], width), emit_repeat(builder, args[2], width)
+        parts = []
+        for start in range(0, a.lanes, width):  # one register at a time: masks of more are lowered lane by lane
+            value = emit_lanes(builder, args[0], args[0], list(range(start, start + width)))
+            value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
+            parts.append(builder.select(builder.fcmp_ordered(">", value, most), most, value))
+        while len(parts) > 1:
+            both = list(range(2 * parts[0].type.count))
+            parts = [emit_lanes(builder, parts[n], parts[n + 1], both) for n in range(0, len(parts), 2)]
+        return parts[0]
 
     return a(a, types.float32, types.float32), emit
+
+
+def emit_lanes(builder: Any, a: Any, b: Any, places: list[int]) -> Any:
+    """Emit the vector of these lanes of two vectors, one after the other."""
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, len(places)), places))
 
 
 @inline

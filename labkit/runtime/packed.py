@@ -12,12 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labkit.formats import Format
-from labkit.formats.binary import BinaryTensor
-from labkit.formats.codebook import CodebookTensor
-from labkit.formats.linear import LinearTensor
 from labkit.formats.n_m import NMTensor
-from labkit.formats.ternary import TernaryTensor
 from labkit.formats.vector_sparse import VectorSparseTensor
+from labkit.runtime.codes import Codes, codes_of
 from labkit.runtime.kernels import lookup_linear, n_m_linear, vector_linear
 from labkit.runtime.kernels._simd import LANES, aligned
 from labkit.runtime.kernels.transpose import transpose
@@ -71,7 +68,7 @@ def can_run(weight: Format) -> bool:
         return weight.values.dtype == np.float32
     if isinstance(weight, NMTensor):
         return weight.values.dtype == np.float32
-    return _codes(weight) is not None
+    return codes_of(weight) is not None
 
 
 def layer_of(step: Step) -> Layer:
@@ -81,7 +78,7 @@ def layer_of(step: Step) -> Layer:
         return _VectorSparse(weight, step)
     if isinstance(weight, NMTensor):
         return _NM(weight, step)
-    if weight is None or (codes := _codes(weight)) is None:
+    if weight is None or (codes := codes_of(weight)) is None:
         raise TypeError(f"{step.name} has no packed weight that a kernel runs on")
     return _Lookup(codes, weight, step)
 
@@ -150,7 +147,7 @@ class _NM:
         out, places = weight.shape[0], weight.columns
         slots = places.shape[1]
         groups = np.arange(slots) // weight.n * weight.m
-        self._many_weights = _on_a_line(weight.values), (places - groups).astype(np.uint8).reshape(-1)
+        self._many_weights = _on_a_line(_even(weight.values.reshape(out, slots))), _even(places.astype(np.int32)).reshape(-1)
         per = n_m_linear.PER_WORD[weight.m.bit_length() - 1]
         values = np.zeros((-(-out // LANES) * LANES, -(-slots // per) * per), np.float32)
         indices = np.zeros(values.shape, np.uint32)
@@ -161,7 +158,7 @@ class _NM:
         self._one_weights = _on_a_line(values.reshape(by_block).transpose(0, 2, 1)), _on_a_line(packed.astype(np.uint32)).view(np.int32)
         self._x = aligned((values.shape[1] // weight.n + 1) * weight.m + 2 * 16)
         self._y = aligned(len(values))
-        self._columns = _Columns(out, step)
+        self._columns = _Columns(out + out % 2, step)
 
     def __call__(self, x: Values) -> Values:
         if len(x) <= FEW:
@@ -174,19 +171,19 @@ class _NM:
         return self._y[: len(bias_of(self._step))]
 
     def _many(self, kernel: Any, x: Values, y: Values, span: tuple[int, int, int]) -> None:
-        kernel(*self._many_weights, x, y, *span[:2], self._n, self._m, self._columns.bias, *self._columns.limits)
+        kernel(*self._many_weights, x, y, *span, max(1, n_m_linear.INPUTS // self._m) * self._n, self._columns.bias, *self._columns.limits)
 
 
 class _Lookup:
     """A layer whose weights are codes of 2 or 4 bits; many samples are multiplied with the unpacked weight.
 
     Args:
-        codes: see `_codes`.
+        codes: see `codes_of`.
         weight: the tensor that they come from.
         step: the layer.
     """
 
-    def __init__(self, codes: "_Codes", weight: Format, step: Step) -> None:
+    def __init__(self, codes: Codes, weight: Format, step: Step) -> None:
         self._step, self._weight = step, weight
         self._dense: Values | None = None
         self._bits, self._group, per = codes.bits, codes.group, 32 // codes.bits
@@ -221,59 +218,6 @@ class _Lookup:
         return self._y
 
 
-class _Codes:
-    """A weight as indices into a short table, times scales.
-
-    Attributes:
-        indices: (out, inputs), below 2^bits.
-        table: up to 2^bits float32.
-        scales: (out, 1), or (out, groups).
-        bits: 2 or 4.
-        group: inputs that share a scale; 0 for all of a row.
-    """
-
-    def __init__(self, indices: NDArray[Any], table: NDArray[Any], scales: NDArray[Any], bits: int, group: int = 0) -> None:
-        self.indices, self.table, self.bits, self.group = indices, table.astype(np.float32), 2 if bits <= 2 else 4, group
-        rows = len(indices)
-        self.scales = (
-            np.broadcast_to(scales.reshape(-1, 1), (rows, 1)) if scales.size in (1, rows) and not group else scales.reshape(rows, -1)
-        )
-
-
-def _codes(weight: Format) -> _Codes | None:
-    """Return a weight as codes for `lookup_linear`; None where it is no such thing."""
-    if len(weight.shape) != 2:
-        return None
-    if isinstance(weight, CodebookTensor) and weight.bits <= 4:
-        return _Codes(weight.indices, weight.centroids, np.ones(1, np.float32), weight.bits)
-    if isinstance(weight, BinaryTensor):
-        return _Codes(weight.signs.astype(np.uint8), np.array([-1, 1]), weight.scales, 2)
-    if isinstance(weight, TernaryTensor):
-        return _ternary_codes(weight)
-    return _linear_codes(weight) if isinstance(weight, LinearTensor) else None
-
-
-def _ternary_codes(weight: TernaryTensor) -> _Codes | None:
-    below, indices = weight.negative_scales, weight.signs + 1
-    if below is None:
-        return _Codes(indices, np.array([-1, 0, 1]), weight.scales, 2)
-    if below.size > 1:
-        return None
-    return _Codes(indices, np.array([-below[0], 0, weight.scales[0]]), np.ones(1, np.float32), 2)
-
-
-def _linear_codes(weight: LinearTensor) -> _Codes | None:
-    one_point = weight.zero_points is None or weight.zero_points.size == 1
-    steps, per = weight.group // LANES, 32 // (2 if weight.bits <= 2 else 4)
-    fits = weight.group % LANES == 0 and (not weight.group or (per % steps == 0 if steps <= per else steps % per == 0))
-    if weight.bits > 4 or not one_point or not fits:
-        return None
-    low = -(1 << (weight.bits - 1)) if weight.signed else 0
-    point = 0 if weight.zero_points is None else int(weight.zero_points[0])
-    table = np.arange(1 << weight.bits) + low - point
-    return _Codes((weight.codes.astype(np.int16) - low).astype(np.uint8), table, weight.scales, weight.bits, weight.group)
-
-
 def _one_by_one(x: Values, step: Step, call: Callable[[Values], Values]) -> Values:
     """Return what a kernel for one sample makes of each, biased and limited."""
     out = np.empty((len(x), len(bias_of(step))), np.float32)
@@ -287,6 +231,11 @@ def _limited(sums: Values, step: Step) -> Values:
     if step.bias is not None:
         sums += step.bias
     return np.clip(sums, step.low, step.high, out=sums) if step.clips else sums
+
+
+def _even(matrix: NDArray[Any]) -> NDArray[Any]:
+    """Return a matrix with an even number of rows, the last one zeros where one was missing."""
+    return np.concatenate([matrix, np.zeros((len(matrix) % 2, matrix.shape[1]), matrix.dtype)])
 
 
 def _on_a_line(array: NDArray[Any]) -> NDArray[Any]:

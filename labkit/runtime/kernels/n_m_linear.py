@@ -1,7 +1,8 @@
 """Linear layers whose weights are N:M: at most N of every M consecutive inputs of an output.
 
 For one sample a register holds `LANES` outputs: all take the same group of inputs, and a permutation gives each output the
-input that its own index names. For many samples a register holds samples of one input, and an index names the input.
+input that its own index names. For many samples a register holds samples of one input, and whole columns are kept instead
+of indices, since each is read once for many products.
 """
 
 from typing import Any
@@ -51,22 +52,28 @@ def _many(wide: int) -> Any:
     """Make the kernel for `wide` samples at a time."""
 
     @kernel
-    def n_m_linear(values, indices, x, y, first, last, n, m, bias, low, high):  # type: ignore[no-untyped-def]
+    def n_m_linear(values, columns, x, y, first, last, batch, chunk, bias, low, high):  # type: ignore[no-untyped-def]
         """Columns first to last of y (out, batch) = limited (values · x + bias).
 
-        values: (out, slots) float32, flat; indices: their places in their groups of m, uint8. x: (inputs, batch), flat.
+        values: (out, slots) float32, flat, out even, so that two rows take turns; columns: their inputs, int32. x: (inputs, batch), flat. chunk: slots of a row
+        that are treated before the next row, so that the inputs they read stay in the first cache.
         """
         out = bias.size
-        slots, batch = (values.size // out, y.size // out) if out else (0, 0)
+        slots = values.size // out if out else 0
         for t in range(first, last, wide):
-            for o in range(out):
-                a = splat(bias[o], wide)
-                group = 0
-                for start in range(o * slots, (o + 1) * slots, n):
-                    for s in range(start, min(start + n, (o + 1) * slots)):
-                        a = fma(splat(values[s], wide), load(x, (group + np.int64(indices[s])) * batch + t, wide), a)
-                    group += m
-                store(y, o * batch + t, clip(a, low, high))
+            for start in range(0, max(slots, 1), chunk):
+                stop = min(start + chunk, slots)
+                for o in range(0, out, 2):
+                    at, n = o * batch + t, o * slots + start
+                    a = splat(bias[o], wide) if start == 0 else load(y, at, wide)
+                    b = splat(bias[o + 1], wide) if start == 0 else load(y, at + batch, wide)
+                    for s in range(n, n + stop - start):
+                        a = fma(splat(values[s], wide), load(x, np.int64(columns[s]) * batch + t, wide), a)
+                        b = fma(splat(values[s + slots], wide), load(x, np.int64(columns[s + slots]) * batch + t, wide), b)
+                    if stop == slots:
+                        a, b = clip(a, low, high), clip(b, low, high)
+                    store(y, at, a)
+                    store(y, at + batch, b)
 
     return n_m_linear
 
@@ -82,3 +89,5 @@ def one_of(n: int, m: int) -> Any:
 
 
 MANY = {wide: _many(wide) for wide in (LANES, 4 * LANES)}
+INPUTS = 256
+"""Inputs whose columns of four registers stay in the first cache."""

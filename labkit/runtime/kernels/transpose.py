@@ -17,7 +17,7 @@ def _square(_: Any, x: Any, x_at: Any, x_pitch: Any, y: Any, y_at: Any, y_pitch:
     """Transpose LANES × LANES entries from `x_at` of flat x to `y_at` of flat y; rows lie a pitch apart."""
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        rows = [builder.load(_row(context, builder, x, args[0], args[1], args[2], n)) for n in range(LANES)]
+        rows = [builder.load(address) for address in _rows(context, builder, x, *args[:3])]
         for row in rows:
             row.align = 4
         step = 1
@@ -29,17 +29,17 @@ def _square(_: Any, x: Any, x_at: Any, x_pitch: Any, y: Any, y_at: Any, y_pitch:
                     a, b = rows[n], rows[n + step]
                     rows[n], rows[n + step] = emit_lanes(builder, a, b, upper), emit_lanes(builder, a, b, lower)
             step *= 2
-        for n, row in enumerate(rows):
-            builder.store(row, _row(context, builder, y, args[3], args[4], args[5], n)).align = 4
+        for row, address in zip(rows, _rows(context, builder, y, *args[3:]), strict=True):
+            builder.store(row, address).align = 4
         return context.get_dummy_value()
 
     return types.void(x, types.intp, types.intp, y, types.intp, types.intp), emit
 
 
-def _row(context: Any, builder: Any, kind: Any, array: Any, at: Any, pitch: Any, n: int) -> Any:
-    """Emit the address of row n of a square."""
-    place = builder.add(at, builder.mul(pitch, ir.Constant(pitch.type, n)))
-    return emit_address(context, builder, kind, array, place, _VECTOR)
+def _rows(context: Any, builder: Any, kind: Any, array: Any, at: Any, pitch: Any) -> list[Any]:
+    """Emit the addresses of a square's rows."""
+    places = [builder.add(at, builder.mul(pitch, ir.Constant(pitch.type, n))) for n in range(LANES)]
+    return [emit_address(context, builder, kind, array, place, _VECTOR) for place in places]
 
 
 @kernel

@@ -170,6 +170,7 @@ class Comparison:
         """
         if pinned == self._shown:
             return
+        same = [(each.key, each.reached) for each in pinned] == [(each.key, each.reached) for each in self._shown]
         self._shown = pinned
         if len(pinned) < 2:
             self._body.children = []
@@ -180,10 +181,9 @@ class Comparison:
             self._body.children = []
             self.view.say("A and B are of different data sets, so that there are no images to compare them on: pin two of one data set.")
             return
-        self._fill(first, second, benches)
+        self._fill(first, second, benches[0], with_pictures=not same)
 
-    def _fill(self, first: Entry, second: Entry, benches: tuple[Workbench, ...]) -> None:
-        bench = benches[0]
+    def _fill(self, first: Entry, second: Entry, bench: Workbench, *, with_pictures: bool) -> None:
         if self._tables is None or self.pictures is None:
             self._tables, self.pictures = ipywidgets.HTML(), FlipPictures()
             self.pictures.on_msg(self._guard(self._turned))
@@ -192,7 +192,8 @@ class Comparison:
         self._tables.value = (
             f'<div class="lk-compare-tables">{figures_html(first, second)}{classes_html(class_rows(first, second, bench))}</div>'
         )
-        self.pictures.show(found, bench.splits.test, bench.splits.classes)
+        if with_pictures:  # a latency that arrives must not turn the page back
+            self.pictures.show(found, bench.splits.test, bench.splits.classes)
         self._body.children = [self._tables, self.pictures]
         self.view.say(in_words(whole, found))
 
@@ -246,7 +247,7 @@ def figure_rows(first: Entry, second: Entry) -> list[tuple[str, str, str]]:
 
     def figures(entry: Entry) -> dict[str, str]:
         found, timing = entry.accuracy, entry.timing
-        late = "not measured" if timing is None else f"{timing.latency.median_ms:.2f} ms, {timing.ratio:.1f}× dense"
+        late = "not measured" if timing is None else f"{timing.latency.median_ms:.2f} ms, {timing.ratio:.1f}× as fast as dense"
         return {
             "accuracy": f"{found.share:.2%} ± {50 * (found.high - found.low):.2f}",
             "zeros": f"{entry.zeros:.1%}",

@@ -41,7 +41,7 @@ class HistoryTable(anywidget.AnyWidget):
     version = traitlets.Int(0).tag(sync=True)
 
 
-class Lab(Protocol):
+class Owner(Protocol):
     """What the findings need of the lab that they belong to."""
 
     @property
@@ -68,7 +68,7 @@ class Findings:
         plane: the figure, which the lab has made, since it follows the theme.
     """
 
-    def __init__(self, lab: Lab, plane: Plane) -> None:
+    def __init__(self, lab: Owner, plane: Plane) -> None:
         self._lab, self.plane = lab, plane
         self.history, self.download = History(), Download()
         self.axis = ipywidgets.Dropdown(options=list(AXES), description="against")
@@ -83,6 +83,7 @@ class Findings:
         self.csv_button.on_click(lab.guard(lambda _: self.download.save("labkit-history.csv", table_csv(self.history), "text/csv")))
         self.history_view = View("History", self.table, self.csv_button)
         self.history_view.widget.add_class("is-wide")
+        self.history_view.say("Times (×): smaller, and faster, than the dense network. A click on a column's name sorts by it.")
         self.comparison = Comparison(lab.guard)
         self.takeaway = Takeaway(lab.taken, lambda made: lab.bench.file(made), lab.guard, self.download, lab.say)
         views = (self.history_view, self.comparison.view, self.takeaway.view)
@@ -115,6 +116,12 @@ class Findings:
             with self.table.hold_sync():
                 self.table.chosen = key
                 self.table.version += 1
+
+    def change_network(self) -> None:
+        """Show the settings of another network; none of them is ringed yet."""
+        self._now = None
+        self.plane.leave()
+        self.draw_plane()
 
     def draw(self) -> None:
         """Draw everything that shows the history."""
@@ -189,7 +196,7 @@ def front_in_words(on_front: Sequence[Dot], settings: int, axis: str) -> str:
     if not settings:
         return "Every setting that settles leaves a dot here. Ring: the present setting with its 95 % interval."
     unit, better = AXES[axis].unit, AXES[axis].better
-    told = "; ".join(f"{dot.label} ({dot.accuracy:.1%}{_cost(dot.costs[axis], unit)})" for dot in on_front[:TOLD])
+    told = "; ".join(f"{dot.label} ({dot.accuracy:.1%}{_cost(dot.costs[axis], unit)})" for dot in on_front[::-1][:TOLD])
     more = f" and {len(on_front) - TOLD} more" if len(on_front) > TOLD else ""
     who = f"{told}{more}" if on_front else "only the dense network"
     s = "s" if settings > 1 else ""

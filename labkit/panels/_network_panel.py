@@ -194,7 +194,7 @@ class NetworkPanel(Panel[S], Generic[S]):
         self.draw_controls()
         self.findings.takeaway.moved()
         if last is None or last.network != self.state.network:
-            self.findings.draw_plane()
+            self.findings.change_network()
 
     def draw_controls(self) -> None:
         names = layers_of(self.bench)

@@ -149,8 +149,12 @@ class Plane(Figure):
     def choose(self, axis: str) -> None:
         """Draw against another cost."""
         self.axis = axis
-        self.now.data = {"x": [], "y": [], "low": [], "high": []}
+        self.leave()
         self._draw()
+
+    def leave(self) -> None:
+        """Ring nothing."""
+        self.now.data = {"x": [], "y": [], "low": [], "high": []}
 
     def show_now(self, costs: dict[str, float | None], y: float, low: float, high: float) -> None:
         """Draw the present setting at its cost with its interval; nothing where that cost is not measured yet."""

@@ -57,7 +57,10 @@ class ControlSet:
         self._quiet = True
         try:
             for path, widget in self.by_path.items():
-                widget.value = _shown(value_at(config, path))
+                value = _shown(value_at(config, path))
+                if isinstance(widget, ipywidgets.Dropdown) and value not in [option for _, option in widget.options]:
+                    widget.options = (*widget.options, (_in_words(value), value))  # from a link, beside this lab's presets
+                widget.value = value
         finally:
             self._quiet = False
 

@@ -267,7 +267,7 @@ def classes_html(rows: Sequence[ClassRow]) -> str:
     body = "".join(
         f'<tr><th scope="row">{_e(row.name)}</th><td>{row.first.share:.1%}</td><td>{row.second.share:.1%}</td>'
         f"<td>{_signed(row.difference.share)} <small>({_signed(row.difference.low)} to {_signed(row.difference.high)})</small></td>"
-        f'<td class="lk-bar-cell" aria-hidden="true">{_bar(row.difference, reach)}</td></tr>'
+        f'<td class="lk-difference-cell" aria-hidden="true">{_bar(row.difference, reach)}</td></tr>'
         for row in rows
     )
     return (
@@ -285,9 +285,9 @@ def _bar(found: Difference, reach: float) -> str:
 
     low, high = sorted((place(0), place(found.share)))
     kind = "is-up" if found.share >= 0 else "is-down"
-    bar = f'<span class="lk-bar {kind}" style="left:{low:.1f}%;width:{high - low:.1f}%"></span>'
-    line = f'<span class="lk-bar-line" style="left:{place(found.low):.1f}%;width:{place(found.high) - place(found.low):.1f}%"></span>'
-    return f'<div class="lk-bar-box">{bar}{line}</div>'
+    bar = f'<span class="lk-difference-bar {kind}" style="left:{low:.1f}%;width:{high - low:.1f}%"></span>'
+    line = f'<span class="lk-difference-line" style="left:{place(found.low):.1f}%;width:{place(found.high) - place(found.low):.1f}%"></span>'
+    return f'<div class="lk-difference">{bar}{line}</div>'
 
 
 def _signed(share: float) -> str:

@@ -37,7 +37,7 @@ _ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_SERVE = "import sys; from pathlib import Path; from labkit.serve.app import serve; serve(None, port=int(sys.argv[1]), open_browser=False, folder=Path(sys.argv[2]))"
+_SERVE = "import sys; from pathlib import Path; from labkit.serve.app import serve; serve(None, port=int(sys.argv[1]), open_browser=False, folder=Path(sys.argv[2]), base_url=sys.argv[3])"
 
 
 class NoBrowserError(RuntimeError):
@@ -106,7 +106,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(folder: Path, log: Path, *, command: Sequence[str] | None = None, seconds: float = 180.0) -> Iterator[Server]:
+def running_server(
+    folder: Path, log: Path, *, command: Sequence[str] | None = None, seconds: float = 180.0, base_url: str = "/", cwd: Path = ROOT
+) -> Iterator[Server]:
     """Run a lab server until the block ends.
 
     Args:
@@ -114,20 +116,24 @@ def running_server(folder: Path, log: Path, *, command: Sequence[str] | None = N
         log: file that gets what the server prints.
         command: what to run instead of `serve()`; "{port}" in it is replaced.
         seconds: how long it may take to answer.
+        base_url: path under which it serves.
+        cwd: where it runs. In the repository it runs the repository's code; elsewhere, whatever it is that `command` finds.
 
     Raises:
         RuntimeError: it ended or did not answer; the message holds its log.
     """
     port = free_port()
     words = (
-        [sys.executable, "-c", _SERVE, str(port), str(folder)]
+        [sys.executable, "-c", _SERVE, str(port), str(folder), base_url]
         if command is None
         else [word.replace("{port}", str(port)) for word in command]
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if cwd == ROOT:
+        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     with log.open("wb") as sink:
-        process = subprocess.Popen(words, stdout=sink, stderr=subprocess.STDOUT, env=environment, cwd=ROOT)
-    server = Server(f"http://127.0.0.1:{port}/", process, log)
+        process = subprocess.Popen(words, stdout=sink, stderr=subprocess.STDOUT, env=environment, cwd=cwd)
+    server = Server(f"http://127.0.0.1:{port}{base_url}", process, log)
     try:
         _wait_for(server, seconds)
         yield server

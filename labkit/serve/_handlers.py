@@ -11,7 +11,7 @@ from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from labkit.core.errors import UnknownNameError
-from labkit.serve._folder import find_lab, lab_names
+from labkit.labs import find_lab, lab_names
 
 _FRAMING = "v1.kernel.websocket.jupyter.org"
 _MOST_PARTS = 1024  # buffers of one message and its six fixed parts

@@ -1,6 +1,7 @@
 """Voilà with our routes in place of its own: labs by name, no file tree, nothing that hands out a notebook's source."""
 
 import asyncio
+import re
 import shutil
 import signal
 import tempfile
@@ -18,7 +19,8 @@ from voila.app import Voila
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.static_file_handler import AllowListFileHandler, TemplateStaticFileHandler
 
-from labkit.serve import _handlers, _settings
+from labkit.labs import HOME, find_lab, lab_names
+from labkit.serve import _handlers, _home, _settings
 
 _KERNEL = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
 
@@ -28,20 +30,22 @@ class LabServer(Voila):
 
     name = "voila"
 
-    def prepare(self, folder: Path, lab: str) -> None:
+    def prepare(self, folder: Path, lab: str, base_url: str = "/") -> None:
         """Read the settings; nothing of the person's own Voilà configuration is.
 
         Args:
             folder: where the labs lie.
-            lab: full name of the lab that `/` leads to.
+            lab: full name of the lab that the start page leads to.
+            base_url: path under which everything is, with a slash at both ends.
         """
         self.folder, self.lab = folder, lab
         self.config_file_paths: list[str] = []
-        self.update_config(_settings.voila_config(folder))
+        self.update_config(_settings.voila_config(folder, base_url))
         self.initialize(argv=[])
         self.voila_configuration.page_config_hook = self._page_config
         self.kept = url_path_join(self.base_url, "kept", _settings.fingerprint(self.labextensions_path))
         self.assets = {name.replace(".", "_"): url_path_join(self.kept, "page", name) for name in _settings.page_files()}
+        self.assets["home"] = url_path_join(self.base_url, "labs", find_lab(None, lab_names(folder)))
         self.voila_configuration.config.VoilaConfiguration.resources = {"labkit": self.assets}
 
     def _page_config(self, current: dict[str, Any] | None = None, **kwargs: Any) -> dict[str, Any]:
@@ -62,7 +66,7 @@ class LabServer(Voila):
     def init_handlers(self) -> list[tuple[Any, ...]]:
 
         def at(*parts: str) -> str:
-            return str(url_path_join(self.base_url, *parts))
+            return str(url_path_join(re.escape(self.base_url), *parts))
 
         lab_page = {
             "folder": self.folder,
@@ -71,17 +75,19 @@ class LabServer(Voila):
             "voila_configuration": self.voila_configuration,
         }
         return [
-            (at("/"), _handlers.HomeHandler, {"lab": self.lab}),
+            (at("?"), _handlers.HomeHandler, {"lab": self.lab}),
+            (at("/labs", HOME), _home.HomePageHandler, {"folder": self.folder}),
             (at("/labs/(.*)"), _handlers.LabHandler, lab_page),
+            (at("/", _home.PICTURES, "(.*)"), _home.PictureHandler, {"path": str(self.folder / _home.PICTURES)}),
             (at("/pulse", _KERNEL), _handlers.PulseHandler),
             (at("/api/kernels", _KERNEL), KernelHandler),
             (at("/api/kernels", _KERNEL, "channels"), _handlers.ChannelsHandler),
             (at("/voila/api/shutdown/(.*)"), VoilaShutdownKernelHandler),
             (at("/voila/templates/(.*)"), TemplateStaticFileHandler),
             (at("/voila/files/(.*)"), AllowListFileHandler, self._picture_rules()),
-            (self.kept + "/page/(.*)", _handlers.PageFileHandler, {"files": _settings.page_files()}),
-            (self.kept + "/static/(.*)", _handlers.KeptStaticHandler, {"paths": self.static_paths}),
-            (self.kept + "/extensions/(.*)", _handlers.KeptExtensionHandler, {"path": self.labextensions_path}),
+            (re.escape(self.kept) + "/page/(.*)", _handlers.PageFileHandler, {"files": _settings.page_files()}),
+            (re.escape(self.kept) + "/static/(.*)", _handlers.KeptStaticHandler, {"paths": self.static_paths}),
+            (re.escape(self.kept) + "/extensions/(.*)", _handlers.KeptExtensionHandler, {"path": self.labextensions_path}),
         ]
 
     def _picture_rules(self) -> dict[str, Any]:

@@ -24,10 +24,11 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 _MOST_THREADS = 4
 
 
-def voila_config(folder: Path) -> Config:
-    """Return Voilà's settings for serving the labs in `folder` to people who are not trusted."""
+def voila_config(folder: Path, base_url: str = "/") -> Config:
+    """Return Voilà's settings for serving the labs in `folder` under `base_url` to people who are not trusted."""
     config = Config()
     config.Voila.root_dir = str(folder)
+    config.Voila.base_url = base_url
     config.Voila.open_browser = False
     config.Voila.log_level = "WARN"
     config.VoilaConfiguration.template = TEMPLATE

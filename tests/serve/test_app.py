@@ -59,6 +59,12 @@ def test_what_is_no_port_is_refused(port):
         serve(None, port=port, open_browser=False, folder=TOY_LABS)
 
 
+@pytest.mark.parametrize("path", ["prefix/", "//", "/a b/", "/a?b", "/../x\n", "http://elsewhere/"])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(ConfigError, match=r"^base_url must be a path"):
+        serve(None, port=0, open_browser=False, folder=TOY_LABS, base_url=path)
+
+
 def test_an_unknown_lab_is_refused():
     with pytest.raises(UnknownNameError, match="did you mean '01_toy'"):
         serve("01_tyo", port=0, open_browser=False, folder=TOY_LABS)

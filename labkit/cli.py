@@ -1,4 +1,4 @@
-"""The command line: `labkit lab | methods | compress | measure | zoo | data | warm`.
+"""The command line: `labkit lab | methods | compress | measure | zoo | data | warm | new-lab`.
 
 Every error that a person can mend is one sentence on standard error and exit code 1; a wrong call of the command itself
 is argparse's and exits with 2; Ctrl-C exits with 130 and leaves nothing half-written. Heavy imports wait until a command
@@ -53,6 +53,7 @@ The same recipe gives the same accuracy and the same bytes each time on the same
 `labkit methods --json` lists the methods with their settings; `layers: 'conv*'` in a step limits it to some layers.
 """
 _FORM = argparse.RawDescriptionHelpFormatter
+_NEW_LAB = "Write the first version of a lab, a panel and a notebook that work, and say what is left to do. Never replaces a file."
 _TRAIN = """Train a network of the zoo from its first weights, on the full training set.
 
 After each epoch the run is kept in DIR/NETWORK.partial.safetensors. A run that was stopped, or killed, goes on there when
@@ -123,6 +124,8 @@ def parser() -> argparse.ArgumentParser:
 
     _add_zoo_and_data(commands)
     _add(commands, "warm", _warm, "compile the kernels ahead", "Compile every kernel for this machine, so that labs start fast.")
+    new = _add(commands, "new-lab", _new_lab, "begin a lab, in a checkout", _NEW_LAB)
+    new.add_argument("name", metavar="NAME", help="as in docs/labs.md: two digits and words, 03_pruning_criteria")
     return top
 
 
@@ -273,3 +276,9 @@ def _warm(_: argparse.Namespace) -> None:
     with terminal_bar() as progress:
         warm(progress)
     print("every kernel is compiled for this machine")
+
+
+def _new_lab(args: argparse.Namespace) -> None:
+    from labkit.new_lab import new_lab
+
+    print(new_lab(args.name))

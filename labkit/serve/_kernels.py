@@ -5,8 +5,10 @@ from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.utils import ensure_async
-from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager, ServerKernelManager
 from traitlets import Integer, List, Unicode
+
+from labkit.serve._fork import ForkProvisioner, Zygote
 
 
 class OwnKernelSpecManager(KernelSpecManager):
@@ -15,9 +17,28 @@ class OwnKernelSpecManager(KernelSpecManager):
     kernel_dirs = List(Unicode(), [])
 
 
-class LabKernelManager(AsyncMappingKernelManager):
-    """Ends a kernel soon after its page has gone, and later where a page is open but nobody touches it."""
+class LabKernel(ServerKernelManager):
+    """One kernel; forked where its manager has a zygote."""
 
+    async def _async_pre_start_kernel(self, **kwargs: Any) -> tuple[list[str], dict[str, Any]]:
+        zygote = getattr(self.parent, "zygote", None)
+        if self.provisioner is None and zygote is not None:
+            self.kernel_id = self.kernel_id or kwargs["kernel_id"]
+            self.provisioner = ForkProvisioner(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
+            self.provisioner.zygote = zygote
+        before: tuple[list[str], dict[str, Any]] = await super()._async_pre_start_kernel(**kwargs)
+        return before
+
+
+class LabKernelManager(AsyncMappingKernelManager):
+    """Ends a kernel soon after its page has gone, and later where a page is open but nobody touches it.
+
+    Attributes:
+        zygote: what kernels are forked from; None where each is started by itself.
+    """
+
+    zygote: Zygote | None = None
+    kernel_manager_class = Unicode(f"{__name__}.LabKernel")
     cull_alone_timeout = Integer(300, config=True, help="seconds that an idle kernel without a page is kept")
 
     async def alive(self, kernel_id: str) -> bool:

@@ -19,7 +19,7 @@ from voila.app import Voila
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.static_file_handler import AllowListFileHandler, TemplateStaticFileHandler
 
-from labkit.serve import _handlers, _settings
+from labkit.serve import _fork, _handlers, _settings
 
 _KERNEL = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
 
@@ -106,8 +106,12 @@ class LabServer(Voila):
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         self.connection_dir = tempfile.mkdtemp(prefix="labkit_", dir=self.connection_dir_root)
+        zygote = _fork.Zygote.of_this_python(self.log) if _fork.forks_safely() else None
         try:
+            if zygote is not None:
+                zygote.start()
             self.app = Application(**self.init_settings())
+            self.kernel_manager.zygote = zygote
             self.app.add_handlers(".*$", self.init_handlers())
             server = HTTPServer(self.app)
             server.add_sockets(sockets)
@@ -116,4 +120,6 @@ class LabServer(Voila):
             server.stop()
             await ensure_async(self.kernel_manager.shutdown_all(now=True))
         finally:
+            if zygote is not None:
+                zygote.close()
             shutil.rmtree(self.connection_dir, ignore_errors=True)

@@ -58,7 +58,7 @@ test-labs: .venv/.tests ## the notebooks: their committed outputs are compared w
 	@$(RING) labs "pytest --nbval: the labs' notebooks" $(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with tests/labs/sanitize.cfg labs
 
 test-browser: .venv/.tests .venv/.browser ## a real browser against a real server
-	@$(RING) browser "pytest, browser: real pages from a real server" $(PYTEST) -m "browser and not serial and not long"
+	@$(RING) browser "pytest, browser: real pages from a real server" $(PYTEST) --reruns 1 -rsR -m "browser and not serial and not long"
 
 test-long: .venv/.tests .venv/.browser ## what takes long: more fuzzing, the big networks
 	@$(RING) long "pytest, long" $(PYTEST) -m long --timeout 3600

@@ -107,7 +107,7 @@ def free_port() -> int:
 
 @contextmanager
 def running_server(
-    folder: Path, log: Path, *, command: Sequence[str] | None = None, seconds: float = 180.0, base_url: str = "/"
+    folder: Path, log: Path, *, command: Sequence[str] | None = None, seconds: float = 180.0, base_url: str = "/", cwd: Path = ROOT
 ) -> Iterator[Server]:
     """Run a lab server until the block ends.
 
@@ -117,6 +117,7 @@ def running_server(
         command: what to run instead of `serve()`; "{port}" in it is replaced.
         seconds: how long it may take to answer.
         base_url: path under which it serves.
+        cwd: where it runs. In the repository it runs the repository's code; elsewhere, whatever it is that `command` finds.
 
     Raises:
         RuntimeError: it ended or did not answer; the message holds its log.
@@ -127,9 +128,11 @@ def running_server(
         if command is None
         else [word.replace("{port}", str(port)) for word in command]
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if cwd == ROOT:
+        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     with log.open("wb") as sink:
-        process = subprocess.Popen(words, stdout=sink, stderr=subprocess.STDOUT, env=environment, cwd=ROOT)
+        process = subprocess.Popen(words, stdout=sink, stderr=subprocess.STDOUT, env=environment, cwd=cwd)
     server = Server(f"http://127.0.0.1:{port}{base_url}", process, log)
     try:
         _wait_for(server, seconds)

@@ -16,6 +16,7 @@ from typing import Any
 
 from labkit.core.params import Spec
 from labkit.core.registry import Method, find, methods
+from labkit.labs import catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -76,22 +77,13 @@ def table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def labs_table() -> str:
-    """Return the table of the labs that are there: title from the notebook, question from docs/labs.md, methods from the registry."""
-    questions = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", (ROOT / "docs" / "labs.md").read_text(encoding="utf-8"), re.MULTILINE))
+    """Return the table of the labs that are there, with the methods that name them."""
     rows = []
-    for path in sorted((ROOT / "labs").glob("*.ipynb")):
-        shown = [f"`{method.name}`" for method in methods() if path.stem in method.labs]
-        rows.append((path.stem[:2], f"[{title_of(path)}](labs/{path.name})", questions.get(path.stem, ""), ", ".join(shown) or "–"))
-    return table(("", "lab", "question", "methods"), rows) if rows else "The labs are not there yet."
-
-
-def title_of(notebook: Path) -> str:
-    """Return a notebook's first heading."""
-    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
-        found = re.search(r"^# (.+)$", "".join(cell["source"]), re.MULTILINE) if cell["cell_type"] == "markdown" else None
-        if found:
-            return found[1].strip()
-    raise ValueError(f"{notebook.name} must begin with a heading: its title")
+    for lab in catalogue(ROOT / "labs"):
+        shown = [f"`{method.name}`" for method in methods() if lab.name in method.labs]
+        link = f"[{lab.title}](labs/{lab.name}.ipynb)"
+        rows.append((lab.name[:2], link, lab.question, f"{lab.minutes} min", ", ".join(shown) or "–"))
+    return table(("", "lab", "question", "takes", "methods"), rows)
 
 
 def methods_table(catalogue: list[Method]) -> str:

@@ -100,6 +100,8 @@ def parser() -> argparse.ArgumentParser:
     lab.add_argument("name", nargs="?", metavar="NAME", help="a lab's name or number, as in `labkit lab 02`; the way in if left out")
     lab.add_argument("--port", type=_port, default=8866, help="port on 127.0.0.1 (default 8866)")
     lab.add_argument("--no-browser", action="store_true", help="only serve, open nothing")
+    under = "path that every address begins with, for a proxy that hands the whole path on, such as /user/ada/labkit/ (default /)"
+    lab.add_argument("--base-url", default="/", metavar="PATH", help=under)
 
     methods = _add(
         commands, "methods", _methods, "list the methods", "List every method with its family, the labs that show it, and its source."
@@ -169,7 +171,7 @@ def _port(text: str) -> int:
 def _lab(args: argparse.Namespace) -> None:
     from labkit.serve.app import serve
 
-    serve(args.name, port=args.port, open_browser=not args.no_browser)
+    serve(args.name, port=args.port, open_browser=not args.no_browser, base_url=args.base_url)
 
 
 def _methods(args: argparse.Namespace) -> None:

@@ -92,14 +92,20 @@ def compress(
         settled: whether batch norm is measured anew where a step asks for it; a lab that sketches leaves it for later.
 
     Raises:
-        LabkitError: a step cannot be carried out, or `progress` was cancelled.
+        LabkitError: a step cannot be carried out.
+        Cancelled: `progress` was cancelled; its `partial` is the network that the step had reached, where it keeps one.
     """
     for n in range(first, len(recipe.steps)):  # before the first epoch, not after the last
         with _naming(recipe, n):
             compressible(start.model, recipe.steps[n].layers)
     compressed = start
     for n in range(first, len(recipe.steps)):
-        value = choose(compressed, recipe, n, splits, progress)
+        try:
+            value = choose(compressed, recipe, n, splits, progress)
+        except Cancelled as stop:
+            if stop.partial is not None:
+                stop.partial = apply(compressed, stop.partial)
+            raise
         with _naming(recipe, n):
             compressed = apply(compressed, value)
         if settled and isinstance(value, Masks):
@@ -121,14 +127,21 @@ def choose(compressed: Compressed, recipe: Recipe, n: int, splits: Splits, progr
     """Return what the recipe's step `n` (from 0) chooses for the network that the steps before it made.
 
     Raises:
-        LabkitError: the step cannot be carried out, or `progress` was cancelled; the message names the step.
+        LabkitError: the step cannot be carried out; the message names the step.
+        Cancelled: `progress` was cancelled; what a step that trains had reached is in its `partial`.
     """
     step = recipe.steps[n]
-    call = MappingProxyType({"original_lr": lambda: float(zoo.card(recipe.network).config["lr"])})
+    partial: list[Weights] = []
+    call: dict[str, Callable[..., Any]] = {"original_lr": lambda: float(zoo.card(recipe.network).config["lr"])}
+    call["keep_partial"] = partial.append
     masks = Masks(compressed.masks) if compressed.masks else None
-    context = Context(generator(recipe.seed, step.method, str(n)), splits, step.layers, masks, progress, call=call)
-    with _naming(recipe, n):
-        return find(step.method).run(compressed.model, step.config, context)
+    context = Context(generator(recipe.seed, step.method, str(n)), splits, step.layers, masks, progress, call=MappingProxyType(call))
+    try:
+        with _naming(recipe, n):
+            return find(step.method).run(compressed.model, step.config, context)
+    except Cancelled as stop:
+        stop.partial = partial[-1] if partial else None
+        raise
 
 
 def apply(compressed: Compressed, value: Any) -> Compressed:

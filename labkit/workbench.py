@@ -30,6 +30,19 @@ KEPT_RESULTS = 16  # of jobs; each holds one network of at most 2 MB
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What a job made of a recipe.
+
+    Attributes:
+        compressed: the network.
+        reached: share of the last step's training that was done when it was cancelled; None where all of it was.
+    """
+
+    compressed: Compressed
+    reached: float | None = None
+
+
+@dataclass(frozen=True)
 class Timing:
     """A network's latency beside the dense network's, measured in one interleaved run.
 
@@ -88,7 +101,7 @@ class Workbench:
         self.card = zoo.card(network)
         self.dense = Compressed(models.load(network), network)
         self.splits: Splits = data.load(self.card.data)
-        self._kept: dict[str, Compressed] = {}
+        self._kept: dict[str, Kept] = {}
         self._seconds_an_epoch: float | None = None
 
     def prepare(self) -> None:
@@ -126,8 +139,8 @@ class Workbench:
         """
         for done in range(len(recipe.steps), 0, -1):
             kept = self._kept.get(_beginning(recipe, done).digest)
-            if kept is not None:
-                return flow.compress(kept, recipe, self.splits, progress, first=done)
+            if kept is not None and kept.reached is None:
+                return flow.compress(kept.compressed, recipe, self.splits, progress, first=done)
         return flow.compress(self.dense, recipe, self.splits, progress)
 
     def remaining(self, sketch: Sketch, layer: str) -> np.ndarray:
@@ -157,18 +170,35 @@ class Workbench:
         whole = {name: np.ones(weight.shape, bool) for name, weight in self._weights.items()}
         keep = whole | {name: masks.keep[f"{name}.weight"].numpy() for name in whole if f"{name}.weight" in masks.keep}
         if known is not None:
-            return Sketch(keep, masks.notes, is_tuned=True, is_unsettled=False, make=lambda: known)
+            return Sketch(keep, masks.notes, is_tuned=True, is_unsettled=False, make=lambda: known.compressed)
         return Sketch(keep, masks.notes, is_tuned=False, is_unsettled=masks.recalibrate > 0, make=lambda: flow.apply(self.dense, masks))
 
-    def keep(self, recipe: Recipe, compressed: Compressed) -> None:
-        """Remember what a job made of a recipe, so that `compress` need not do it again."""
-        self._kept[recipe.digest] = compressed
+    def keep(self, recipe: Recipe, compressed: Compressed, reached: float | None = None) -> None:
+        """Remember what a job made of a recipe, so that `compress` need not do it again.
+
+        Args:
+            recipe: that was carried out.
+            compressed: what came of it.
+            reached: share of the last step's training that was done when it was cancelled: then the network is shown, and
+                `compress` still does it again. None where all of it was done.
+        """
+        self._kept.pop(recipe.digest, None)
+        self._kept[recipe.digest] = Kept(compressed, reached)
         while len(self._kept) > KEPT_RESULTS:
             self._kept.pop(next(iter(self._kept)))
 
     def has(self, recipe: Recipe) -> bool:
         """Return whether the result of a recipe is remembered."""
         return recipe.digest in self._kept
+
+    def reached(self, recipe: Recipe) -> float | None:
+        """Return the share of training that a remembered result had when it was cancelled; None for any other recipe."""
+        kept = self._kept.get(recipe.digest)
+        return None if kept is None else kept.reached
+
+    def is_at_hand(self, recipe: Recipe) -> bool:
+        """Return whether `sketch` gives the network of a recipe without a job."""
+        return len(recipe.steps) == 1 or self.has(recipe)
 
     def file(self, compressed: Compressed) -> bytes:
         """Return the bytes that *Save model* would write."""

@@ -160,6 +160,30 @@ def test_cancelling_is_not_an_error_of_a_step() -> None:
         flow.compress(dense(), recipe(TUNE), SPLITS, progress)
 
 
+def test_training_that_is_cancelled_hands_over_the_network_as_far_as_it_came() -> None:
+    progress = Progress(lambda tick: progress.cancel() if tick.figures.get("loss") and tick.done >= 3 else None)
+    with pytest.raises(Cancelled) as stopped:
+        flow.compress(dense(), recipe(prune(0.9), TUNE), SPLITS, progress)
+    partial, pruned = stopped.value.partial, flow.compress(dense(), recipe(prune(0.9)), SPLITS)
+    assert isinstance(partial, Compressed)
+    assert not partial.model.training
+    assert partial.masks.keys() == pruned.masks.keys()
+    for name, keep in partial.masks.items():
+        weight = partial.model.get_parameter(name)
+        assert not weight[~keep].any(), "what was pruned stays so"
+        assert not torch.equal(weight, pruned.model.get_parameter(name)), "it was trained"
+    assert "cancelled" in partial.report[-1]
+    assert packed.from_file(packed.to_file(partial)).report == partial.report
+
+
+def test_pruning_that_is_cancelled_leaves_nothing() -> None:
+    progress = Progress()
+    progress.cancel()
+    with pytest.raises(Cancelled) as stopped:
+        flow.compress(dense(), recipe(prune(0.9)), SPLITS, progress)
+    assert stopped.value.partial is None
+
+
 def test_energy_skips_zeros_where_the_file_does() -> None:
     made = flow.compress(dense(), recipe(prune(0.9)), SPLITS)
     file = packed.to_file(made)

@@ -114,3 +114,23 @@ def test_latency_is_measured_against_the_dense_network(bench: Workbench) -> None
     found = bench.latency(bench.compress(recipe(0.5)), SILENT)
     assert found.latency.batch == found.dense.batch == flow.LATENCY_BATCH
     assert 0 < found.low <= found.ratio <= found.high
+
+
+def test_what_was_cancelled_is_shown_but_not_taken_for_done(bench: Workbench) -> None:
+    whole = recipe(0.5, 0.75)
+    part = bench.compress(recipe(0.5))
+    bench.keep(whole, part, reached=0.4)
+    assert bench.reached(whole) == 0.4
+    assert bench.is_at_hand(whole)
+    assert bench.sketch(whole).compressed is part
+    made = bench.compress(whole)
+    assert bench.file(made) != bench.file(part), "compress carries it out"
+    bench.keep(whole, made)
+    assert bench.reached(whole) is None
+    assert bench.sketch(whole).compressed is made
+
+
+def test_a_recipe_without_a_job_is_at_hand(bench: Workbench) -> None:
+    assert bench.is_at_hand(recipe(0.5))
+    assert not bench.is_at_hand(recipe(0.5, 0.75))
+    assert bench.reached(recipe(0.5)) is None

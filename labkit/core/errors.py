@@ -6,6 +6,7 @@ with a non-zero code; a lab shows it in its status line. Anything else that is r
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 _LONGEST = 120  # characters of a value in a message
 
@@ -35,7 +36,13 @@ class ModelError(LabkitError):
 
 
 class Cancelled(LabkitError):
-    """Work that was stopped because somebody asked for it."""
+    """Work that was stopped because somebody asked for it.
+
+    Attributes:
+        partial: what had been reached, where the work keeps that; `labkit.flow.compress` leaves a `Compressed` here.
+    """
+
+    partial: Any = None
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:

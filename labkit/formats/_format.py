@@ -7,8 +7,9 @@ import importlib
 import math
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -19,6 +20,9 @@ from labkit.core.errors import FileFormatError, unknown_name
 Array = NDArray[Any]
 Shape = tuple[int, ...]
 
+Settings = Mapping[str, int]
+
+NO_SETTINGS: Settings = MappingProxyType({})
 MOST_ENTRIES = 1 << 28  # of one tensor when it is unpacked: a small file must not ask for all memory
 MOST_DIMENSIONS = 8
 VALUE_TYPES = tuple(np.dtype(kind) for kind in ("f4", "f8", "f2", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?"))
@@ -42,8 +46,8 @@ class Format(ABC):
 
     @classmethod
     @abstractmethod
-    def from_arrays(cls, shape: Shape, arrays: Mapping[str, Array]) -> Self:
-        """Rebuild a value from what `arrays` returned, checking every entry.
+    def from_arrays(cls, shape: Shape, arrays: Mapping[str, Array], settings: Settings = NO_SETTINGS) -> Self:
+        """Rebuild a value from what `arrays` and `settings` returned, checking every entry.
 
         Raises:
             FileFormatError: the arrays are not what `pack` makes of any array of that shape.
@@ -56,6 +60,16 @@ class Format(ABC):
     @abstractmethod
     def arrays(self) -> dict[str, Array]:
         """Return the arrays that a file holds, by name."""
+
+    @property
+    def settings(self) -> Settings:
+        """Whole numbers that say how to read the arrays, such as bits a code; kept in the file's header."""
+        return NO_SETTINGS
+
+    @property
+    def stored(self) -> int:
+        """How many entries are stored, zeros among them or not; what is left out as zero does not count."""
+        return math.prod(self.shape)
 
     @property
     def packed_bytes(self) -> int:
@@ -80,8 +94,14 @@ class PlainFormat(Format):
 
     @classmethod
     @abstractmethod
-    def size(cls, shape: Shape, item_bytes: int, stored: int) -> int:
-        """Return `packed_bytes` of an array of `shape` with `stored` entries stored, without packing it."""
+    def size(cls, stored: Array, item_bytes: int, exact: bool = False) -> int | None:
+        """Return `packed_bytes` of an array, without packing it; None where `exact` asks for what the format cannot do.
+
+        Args:
+            stored: bool, of the array's shape: the entries to store.
+            item_bytes: of one entry.
+            exact: whether `pattern` must give back just these, and no zero beside them.
+        """
 
     @abstractmethod
     def pattern(self) -> Array:
@@ -127,14 +147,18 @@ def smallest(array: Array, candidates: Sequence[str] = (), keep: Array | None = 
 
     Raises:
         UnknownNameError: a candidate is no lossless format, or remembers no pattern where `keep` is given.
+        ValueError: no candidate can remember this `keep`.
     """
     known = {kind: cls for kind, cls in formats().items() if issubclass(cls, PlainFormat) and (keep is None or cls.has_pattern)}
     for kind in candidates:
         if kind not in known:
             raise unknown_name("lossless format" if keep is None else "lossless format with a pattern", kind, known)
-    stored = int(np.count_nonzero(not_zero_bits(array) if keep is None else keep))
-    chosen = min(candidates or known, key=lambda kind: known[kind].size(array.shape, array.itemsize, stored))
-    return known[chosen].pack(array, keep)
+    stored = not_zero_bits(array) if keep is None else keep
+    sizes = {kind: known[kind].size(stored, array.itemsize, exact=keep is not None) for kind in candidates or known}
+    able = {kind: size for kind, size in sizes.items() if size is not None}
+    if not able:
+        raise ValueError(f"none of the formats {', '.join(sizes)} can hold exactly this pattern: leave `keep` out or allow another")
+    return known[min(able, key=lambda kind: able[kind])].pack(array, keep)
 
 
 def not_zero_bits(array: Array) -> Array:
@@ -168,6 +192,11 @@ def index_type(largest: int) -> np.dtype[Any]:
     return np.min_scalar_type(largest)
 
 
+def matrix_shape(shape: Shape) -> tuple[int, int]:
+    """Return rows and columns of a tensor seen as a matrix: (c_out, all the rest); a scalar is one row of one column."""
+    return (shape[0], math.prod(shape[1:])) if shape else (1, 1)
+
+
 def checked_shape(shape: Any) -> Shape:
     """Return a shape read from a file as a tuple.
 
@@ -194,6 +223,23 @@ def checked_arrays(kind: str, arrays: Mapping[str, Array], *names: str) -> list[
         if arrays[name].ndim != 1:
             raise FileFormatError(f"{name} of a {kind} tensor must be flat, got shape {arrays[name].shape}")
     return [arrays[name] for name in names]
+
+
+def checked_settings(kind: str, settings: Settings, **allowed: Collection[int]) -> list[int]:
+    """Return the settings in the order of `allowed`, name → values that may be.
+
+    Raises:
+        FileFormatError: one is missing, too much or not allowed.
+    """
+    if set(settings) != set(allowed):
+        raise FileFormatError(
+            f"a {kind} tensor must have the settings {', '.join(allowed) or '(none)'}; got {', '.join(map(str, settings)) or 'none'}"
+        )
+    for name, values in allowed.items():
+        if type(settings[name]) is not int or settings[name] not in values:
+            said = f"{min(values)} to {max(values)}" if isinstance(values, range) else " or ".join(map(str, values))
+            raise FileFormatError(f"the setting {name} of a {kind} tensor must be {said}, got {str(settings[name])[:40]}")
+    return [settings[name] for name in allowed]
 
 
 def checked_type(kind: str, name: str, array: Array, *types: np.dtype[Any]) -> None:

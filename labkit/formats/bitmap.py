@@ -12,7 +12,19 @@ from typing import Self
 import numpy as np
 
 from labkit.core.errors import FileFormatError
-from labkit.formats._format import VALUE_TYPES, Array, PlainFormat, Shape, checked_arrays, checked_type, register, stored_entries
+from labkit.formats._format import (
+    NO_SETTINGS,
+    VALUE_TYPES,
+    Array,
+    PlainFormat,
+    Settings,
+    Shape,
+    checked_arrays,
+    checked_settings,
+    checked_type,
+    register,
+    stored_entries,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +48,12 @@ class BitmapTensor(PlainFormat):
         return cls(array.shape, array.reshape(-1)[stored], np.packbits(stored, bitorder="little"))
 
     @classmethod
-    def size(cls, shape: Shape, item_bytes: int, stored: int) -> int:
-        return stored * item_bytes + (math.prod(shape) + 7) // 8
+    def size(cls, stored: Array, item_bytes: int, exact: bool = False) -> int | None:
+        return int(np.count_nonzero(stored)) * item_bytes + (stored.size + 7) // 8
 
     @classmethod
-    def from_arrays(cls, shape: Shape, arrays: Mapping[str, Array]) -> Self:
+    def from_arrays(cls, shape: Shape, arrays: Mapping[str, Array], settings: Settings = NO_SETTINGS) -> Self:
+        checked_settings(cls.kind, settings)
         values, bits = checked_arrays(cls.kind, arrays, "values", "bits")
         checked_type(cls.kind, "values", values, *VALUE_TYPES)
         checked_type(cls.kind, "bits", bits, np.dtype(np.uint8))
@@ -63,6 +76,10 @@ class BitmapTensor(PlainFormat):
 
     def pattern(self) -> Array:
         return np.unpackbits(self.bits, count=math.prod(self.shape), bitorder="little").astype(bool).reshape(self.shape)
+
+    @property
+    def stored(self) -> int:
+        return self.values.size
 
     def arrays(self) -> dict[str, Array]:
         return {"values": self.values, "bits": self.bits}

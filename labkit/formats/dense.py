@@ -8,7 +8,19 @@ from typing import Self
 import numpy as np
 
 from labkit.core.errors import FileFormatError
-from labkit.formats._format import VALUE_TYPES, Array, PlainFormat, Shape, checked_arrays, checked_type, register, stored_entries
+from labkit.formats._format import (
+    NO_SETTINGS,
+    VALUE_TYPES,
+    Array,
+    PlainFormat,
+    Settings,
+    Shape,
+    checked_arrays,
+    checked_settings,
+    checked_type,
+    register,
+    stored_entries,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +41,12 @@ class DenseTensor(PlainFormat):
         return cls(array.shape, array.flatten())
 
     @classmethod
-    def size(cls, shape: Shape, item_bytes: int, stored: int) -> int:
-        return math.prod(shape) * item_bytes
+    def size(cls, stored: Array, item_bytes: int, exact: bool = False) -> int | None:
+        return None if exact else stored.size * item_bytes
 
     @classmethod
-    def from_arrays(cls, shape: Shape, arrays: Mapping[str, Array]) -> Self:
+    def from_arrays(cls, shape: Shape, arrays: Mapping[str, Array], settings: Settings = NO_SETTINGS) -> Self:
+        checked_settings(cls.kind, settings)
         (values,) = checked_arrays(cls.kind, arrays, "values")
         checked_type(cls.kind, "values", values, *VALUE_TYPES)
         if values.size != math.prod(shape):

@@ -2,7 +2,7 @@
 
     {"digest": "sha256:…", "header": {…}, "tensors": {name: {"format": "csr", "shape": [64, 32, 3, 3]}}, "version": 1}
 
-Array `part` of tensor `name` is the safetensors entry `name/part`. Equal input gives equal bytes. The digest is taken of
+A format that needs to know more than the shape adds `"settings": {"bits": 4}`. Array `part` of tensor `name` is the safetensors entry `name/part`. Equal input gives equal bytes. The digest is taken of
 the whole file with zeros in its own place, so a changed bit anywhere is noticed; it guards against damage, not against
 malice, and whatever a file says is checked as if it were hostile. Nothing in a file is ever executed or unpickled.
 """
@@ -36,13 +36,19 @@ def to_bytes(header: Mapping[str, Any], tensors: Mapping[str, Format]) -> bytes:
         header: plain JSON values: what the file is and all that is not a tensor.
         tensors: name → packed value.
     """
-    listing = {name: {"format": value.kind, "shape": list(value.shape)} for name, value in tensors.items()}
+    listing = {name: _entry(value) for name, value in tensors.items()}
     top = {"digest": f"sha256:{_BLANK}", "header": dict(header), "tensors": listing, "version": VERSION}
     parts = {f"{name}/{part}": array for name, value in tensors.items() for part, array in value.arrays().items()}
     raw = arrays_to_bytes(dict(sorted(parts.items())), metadata={"labkit": canonical_json(top)})
     at = raw.index(_MARK) + len(_MARK)
     digest = hashlib.sha256(raw).hexdigest().encode()
     return b"".join((raw[:at], digest, raw[at + len(digest) :]))
+
+
+def _entry(value: Format) -> dict[str, Any]:
+    """Return what the header says of a tensor; settings only where the format has any."""
+    settings = {"settings": dict(value.settings)} if value.settings else {}
+    return {"format": value.kind, "shape": list(value.shape)} | settings
 
 
 def from_bytes(raw: bytes) -> tuple[dict[str, Any], dict[str, Format]]:
@@ -124,7 +130,10 @@ def _tensors(listing: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict[st
             entries += int(np.prod(shape, dtype=np.int64))
             if entries > MOST_ENTRIES:
                 raise FileFormatError(f"all tensors together must have at most {MOST_ENTRIES} entries")
-            out[name] = known[entry["format"]].from_arrays(shape, parts.get(name, {}))
+            settings = entry.get("settings", {})
+            if not isinstance(settings, dict):
+                raise FileFormatError(f"settings must be names with whole numbers, got {str(settings)[:80]}")
+            out[name] = known[entry["format"]].from_arrays(shape, parts.get(name, {}), settings)
         except FileFormatError as error:
             raise FileFormatError(f"the tensor {name[:80]!r}: {error}") from error
     return out

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_STYLE = Path(__file__).parent / "_static" / "lab.css"
+STYLE = Path(__file__).parent / "_static" / "lab.css"
 
 
 def ensure_bokeh() -> None:
@@ -39,7 +39,7 @@ def page_script() -> str:
 
     JupyterLab runs it in a function whose `this` is not the window, where BokehJS puts itself: so it is told.
     """
-    style = json.dumps(_STYLE.read_text(encoding="utf-8"))
+    style = json.dumps(STYLE.read_text(encoding="utf-8"))
     return f"""if (!document.getElementById("labkit-style")) {{
   const style = document.createElement("style");
   style.id = "labkit-style";

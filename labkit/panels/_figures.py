@@ -4,10 +4,11 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, FixedTicker, NumeralTickFormatter, Range1d, Span, TapTool, Whisker
+from bokeh.models import ColumnDataSource, FixedTicker, NumeralTickFormatter, Range1d, TapTool
 from bokeh.plotting import figure
 from bokeh.protocol import Protocol
 from jupyter_bokeh.widgets import BokehModel
@@ -102,8 +103,13 @@ class Figure:
             outline_line_color=None,
             min_border_right=12,
         )
-        self.widget = LiveModel(self.plot)
-        self.widget.layout.width = "100%"
+
+    @cached_property
+    def widget(self) -> LiveModel:
+        """The figure in the page. Made when it is whole: each part that is added later has Bokeh walk all of it again."""
+        widget = LiveModel(self.plot)
+        widget.layout.width = "100%"
+        return widget
 
     def paint(self, palette: Palette) -> None:
         """Give axes and grid the colours of a theme."""
@@ -211,52 +217,3 @@ class LayerBars(Figure):
     def _tapped(self, _attr: str, _old: Sequence[int], new: Sequence[int]) -> None:
         if new:
             self._chosen(list(self.source.data["layer"])[new[0]])
-
-
-class AccuracyPlot(Figure):
-    """Accuracy against a cost: what was measured before, the present configuration with its interval, the dense network."""
-
-    def __init__(self, x: str) -> None:
-        super().__init__(x, "test accuracy", Range1d(-0.02, 1.0), Range1d(0, 1))
-        self.past = ColumnDataSource({name: [] for name in ("x", "y", "marker", "colour", "series")})
-        self.now = ColumnDataSource({"x": [], "y": [], "low": [], "high": []})
-        style = {"fill_alpha": 0.8, "line_color": None, "legend_field": "series"}
-        self._past = self.plot.scatter("x", "y", marker="marker", fill_color="colour", size=9, source=self.past, **style)
-        self._now = self.plot.scatter("x", "y", marker="circle", size=14, source=self.now, fill_color=None, line_width=2.5)
-        self._bar = Whisker(base="x", lower="low", upper="high", source=self.now, line_width=2)
-        self._dense = Span(location=0.0, dimension="width", line_dash="dashed", line_width=1.5)
-        for each in (self._bar, self._dense):
-            self.plot.add_layout(each)
-        legend = self.plot.legend[0]
-        legend.orientation, legend.padding, legend.margin = "horizontal", 0, 0
-        legend.background_fill_alpha, legend.border_line_color = 0, None
-        self.plot.add_layout(legend, "above")
-        self.plot.yaxis.formatter = self.plot.xaxis.formatter = NumeralTickFormatter(format="0%")
-        self._names: list[str] = []  # of the series, in the order in which they came: each keeps its colour
-        self._palette = LIGHT
-
-    def show_now(self, x: float, y: float, low: float, high: float) -> None:
-        """Draw the present configuration at (x, y) with its interval."""
-        self.now.data = {"x": [x], "y": [y], "low": [low], "high": [high]}
-
-    def show_past(self, points: Sequence[tuple[float, float, str]], dense: float) -> None:
-        """Draw what was measured: (x, y, series), one marker and colour for each series."""
-        series = [name for _, _, name in points]
-        self._names += [name for name in dict.fromkeys(series) if name not in self._names]
-        markers = [MARKERS[self._names.index(name) % len(MARKERS)] for name in series]
-        x, y = [x for x, _, _ in points], [y for _, y, _ in points]
-        with self.widget.together():
-            self._dense.location = dense
-            self.past.data = {"x": x, "y": y, "marker": markers, "colour": self._colours(series), "series": series}
-
-    def colour(self, palette: Palette) -> None:
-        self._palette = palette
-        self._now.glyph.line_color = self._bar.line_color = palette.warn
-        self._bar.upper_head.line_color = self._bar.lower_head.line_color = palette.warn
-        self._dense.line_color = palette.faint
-        self.plot.legend.label_text_color = palette.text
-        self.plot.legend.label_text_font_size = "12px"
-        self.past.data = dict(self.past.data) | {"colour": self._colours(list(self.past.data["series"]))}
-
-    def _colours(self, series: Sequence[str]) -> list[str]:
-        return [self._palette.series[self._names.index(name) % len(self._palette.series)] for name in series]

@@ -1,7 +1,7 @@
 """The part of a lab about one compressed network that every such lab has.
 
-A picker of networks and of the layer in view, Reset, the score strip, the live measurements behind it, and the plane of
-everything that was measured. A lab's own panel adds its controls and its views.
+A picker of networks and of the layer in view, Reset, the score strip, the live measurements behind it, and what is kept of
+everything that was measured: history, plane, comparison, take-away. A lab's own panel adds its controls and its views.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,14 +12,19 @@ import ipywidgets
 
 from labkit.core.progress import Progress
 from labkit.core.recipe import Recipe
-from labkit.core.records import Accuracy, Cost
+from labkit.core.records import Accuracy, Compressed
 from labkit.panels import _strip
-from labkit.panels._figures import AccuracyPlot, Figure
-from labkit.panels._panel import Panel, View
-from labkit.workbench import Sketch, Timing, Workbench, workbench
+from labkit.panels._figures import Figure
+from labkit.panels._findings import Findings
+from labkit.panels._history import Entry, entry_of, label
+from labkit.panels._lab import Figures, Lab, Moment
+from labkit.panels._measured import Measured
+from labkit.panels._panel import Panel
+from labkit.panels._plane import Plane
+from labkit.panels._takeaway import Taken
+from labkit.workbench import Timing, Workbench, workbench
 
 NETWORKS = ("vgg-small-bn", "resnet-small", "mobilenet-small", "lenet-5", "lenet-300-100")
-PAUSE_S = 0.06  # before measuring, so that a slider that is being moved has the machine to itself
 FIRST_LOOK = 1000  # images that an accuracy before recalibration is judged by
 
 
@@ -30,10 +35,12 @@ class NetworkState:
     Attributes:
         network: name in the zoo.
         layer: the one that the views show.
+        is_tuned: whether the network on show has had the job that the lab offers; the recipe then has that step too.
     """
 
     network: str = NETWORKS[0]
     layer: str = ""
+    is_tuned: bool = False
 
     def recipe(self, data: str) -> Recipe:
         """Return the recipe that makes the network on show."""
@@ -47,37 +54,12 @@ class NetworkState:
 S = TypeVar("S", bound=NetworkState)
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What is known of the network on show; what is not yet measured is None.
-
-    Attributes:
-        network: name in the zoo.
-        sketch: the network, as far as it is instant.
-        size: bytes of its file.
-        cost: its parameters and MACs.
-        accuracy: so far.
-        unsettled: accuracy before batch norm was measured anew, where that was done.
-        timing: the last one, perhaps of an earlier configuration.
-        timing_is_current: whether it is of this one.
-    """
-
-    network: str
-    sketch: Sketch
-    size: int
-    cost: Cost
-    accuracy: Accuracy | None = None
-    unsettled: Accuracy | None = None
-    timing: Timing | None = None
-    timing_is_current: bool = False
-
-
 class NetworkPanel(Panel[S], Generic[S]):
     """Base of the panels about one compressed network.
 
     Args:
+        lab: what it declares.
         state: the first one; its layer is filled in if empty.
-        question: what the lab answers.
         figures: the lab's own Bokeh figures.
         bench: gives the workbench of a network by name.
         networks: those that can be picked.
@@ -85,33 +67,41 @@ class NetworkPanel(Panel[S], Generic[S]):
 
     def __init__(
         self,
+        lab: Lab,
         state: S,
-        question: str,
         figures: tuple[Figure, ...],
         bench: Callable[[str], Workbench] = workbench,
         networks: Sequence[str] = NETWORKS,
     ) -> None:
         self._benches = bench
-        self.plane = AccuracyPlot("share of weights that are gone")
-        super().__init__(on_network(state, state.network, layers_of(bench(state.network))), question, (*figures, self.plane))
+        self.plane = Plane(lambda key: self.guard(self.findings.go)(key))
+        super().__init__(lab, on_network(state, state.network, layers_of(bench(state.network))), (*figures, self.plane))
         self.measured: Measured | None = None
-        self._points: dict[str, tuple[str, float, float, str]] = {}
-        self._past: tuple[str, tuple[tuple[float, float, str], ...]] | None = None
         self.strip = _strip.Strip()
-        self.plane_view = View("Accuracy, measured so far", self.plane.widget)
+        self.findings = Findings(self, self.plane)
+        self.plane_view = self.findings.plane_view
+        self.below = [self.findings.widget]
         self.network = ipywidgets.Dropdown(options=list(networks), value=state.network, description="network")
         self.layer = ipywidgets.Dropdown(description="layer in view")
         self.reset_button = ipywidgets.Button(description="Reset", tooltip="Back to the settings this lab began with")
         self.network.observe(self.guard(lambda change: self.choose_network(change["new"])), names="value")
         self.layer.observe(self.guard(lambda change: self.choose_layer(change["new"])), names="value")
         self.reset_button.on_click(self.guard(lambda _: self.reset()))
-        self.top = ipywidgets.HBox([self.network, self.layer, self.reset_button])
+        self.top = ipywidgets.HBox([self.network, self.layer, self.reset_button, self.copy_button])
         self.top.add_class("lk-top")
 
     @property
     def bench(self) -> Workbench:
         """The workbench of the present network."""
         return self._benches(self.state.network)
+
+    def bench_of(self, network: str) -> Workbench:
+        """Return the workbench of a network."""
+        return self._benches(network)
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence in the status line."""
+        self.status.say(sentence)
 
     def choose_network(self, network: str) -> None:
         """Go to another network."""
@@ -124,10 +114,61 @@ class NetworkPanel(Panel[S], Generic[S]):
             self.state = replace(self.state, layer=layer)
             self.draw_controls()
             self.draw_layer()
+            self._write_link()
+
+    def choices(self, field: str, state: S) -> Sequence[str]:
+        if field == "network":
+            return list(self.network.options)
+        return layers_of(self._benches(state.network)) if field == "layer" else ()
+
+    def admit(self, state: S) -> tuple[S, str]:
+        """Return the state with a layer of its network, and before its job where the job's result is not at hand."""
+        bench = self._benches(state.network)
+        state = on_network(state, state.network, layers_of(bench))
+        if not state.is_tuned or bench.is_at_hand(state.recipe(bench.card.data)):
+            return state, ""
+        return replace(state, is_tuned=False), "The network was fine-tuned. Press Fine-tune to make it again."
+
+    def setting(self, state: S) -> str:
+        return super().setting(replace(state, layer=self.first.layer))
+
+    def moment(self) -> Moment:
+        figures = self._figures_now()
+        words = self._words() if figures.accuracy is not None else ""
+        history = self.findings.history
+        return Moment(self.state, self.setting(self.state), words, figures, len(history), len(history.pinned))
+
+    def _figures_now(self) -> Figures:
+        found = self.measured
+        if found is None or found.accuracy is None or found.accuracy.n < len(self.bench.splits.test):
+            return Figures()
+        if found.compressed is None or found.accuracy is found.unsettled:
+            return Figures()  # batch norm is still to be measured anew
+        speed = None if found.own_timing is None else found.own_timing.ratio
+        energy = sum(self.bench.energy(found.cost, found.size).values())
+        return Figures(found.accuracy.share, found.size, found.cost.effective_macs, speed, energy)
+
+    def _words(self) -> str:
+        """Say what the network on show has otherwise than the one that the lab began with."""
+        return label(self.recipe, self.first.recipe(self.bench.card.data), self.bench.reached(self.recipe))
 
     def enable(self, enabled: bool) -> None:
         """Let people change what decides the network, or not while a job depends on it; a lab adds its own controls."""
-        self.network.disabled = self.reset_button.disabled = not enabled
+        self.is_locked = self.network.disabled = self.reset_button.disabled = not enabled
+        self.findings.enable(enabled)
+
+    def go_back(self, entry: Entry) -> None:
+        """Show a setting of the history again, if no job runs and its network can be had without one."""
+        if not self._benches(entry.recipe.network).is_at_hand(entry.recipe):
+            self.say("That network was trained too many jobs ago and is not kept any more: set it up again and train it anew.")
+        else:
+            self.go(entry.state)
+
+    def taken(self) -> Taken:
+        """Return the network on show, as far as it is known, for people to take home."""
+        found = self.measured
+        zeros, compressed = (0.0, None) if found is None else (found.sketch.zeros, found.compressed)
+        return Taken(self.recipe, self.state.series(), zeros, compressed, self.bench.reached(self.recipe))
 
     @property
     def recipe(self) -> Recipe:
@@ -151,7 +192,9 @@ class NetworkPanel(Panel[S], Generic[S]):
         self.measured = replace(self.measured, size=len(bench.file(sketch.compressed)), cost=bench.cost(sketch.compressed))
         self._draw_strip()
         self.draw_controls()
-        self._draw_past()
+        self.findings.takeaway.moved()
+        if last is None or last.network != self.state.network:
+            self.findings.change_network()
 
     def draw_controls(self) -> None:
         names = layers_of(self.bench)
@@ -178,22 +221,23 @@ class NetworkPanel(Panel[S], Generic[S]):
         )
 
     def _live(self, version: int, progress: Progress) -> None:
-        progress.pause(PAUSE_S)
         with self._lock:
             bench, recipe, found = self.bench, self.recipe, self.measured
         if found is None:
             return
+        self.if_current(version, self._rest)
         compressed = found.sketch.compressed
         if found.sketch.is_unsettled:
             before = self._first_look(bench.accuracy(compressed, progress), version)
             compressed = bench.compress(recipe, progress)
             size = len(bench.file(compressed))  # the file's report tells of it, so that it has some bytes more
             self.if_current(version, lambda: self._learn(unsettled=before, size=size))
+        self.if_current(version, lambda: self._settle(compressed))
         for accuracy in bench.accuracy(compressed, progress):
             if not self.if_current(version, lambda accuracy=accuracy: self._show_accuracy(accuracy)):  # type: ignore[misc]
                 return
         timing = bench.latency(compressed, progress)
-        self.if_current(version, lambda: self._learn(timing=timing, timing_is_current=True))
+        self.if_current(version, lambda: self._show_timing(timing))
         self.settled(version, progress)
 
     def settled(self, version: int, progress: Progress) -> None:
@@ -212,29 +256,37 @@ class NetworkPanel(Panel[S], Generic[S]):
         if self.measured is not None:
             self.measured = replace(self.measured, **found)
         self._draw_strip()
+        self.notice()
+
+    def _rest(self) -> None:
+        """Show what need not follow a slider while it moves."""
+        self.findings.choose(self.recipe.digest)
+        self.findings.takeaway.draw()
+
+    def _settle(self, compressed: Compressed) -> None:
+        if self.measured is not None:
+            self.measured = replace(self.measured, compressed=compressed)
+        self.findings.takeaway.settled()
 
     def _show_accuracy(self, accuracy: Accuracy) -> None:
         self._learn(accuracy=accuracy)
         if self.measured is None:
             return
-        x = self.measured.sketch.zeros
-        self.plane.show_now(x, accuracy.share, accuracy.low, accuracy.high)
+        self.findings.show_now(accuracy, self.measured.costs)
         if accuracy.n == len(self.bench.splits.test):
-            self._points[self.recipe.digest] = (self.state.network, x, accuracy.share, self.state.series())
-            self._draw_past()
+            self._record()
 
-    def _draw_past(self) -> None:
-        points = tuple((x, y, series) for network, x, y, series in self._points.values() if network == self.state.network)
-        if (self.state.network, points) == self._past:
-            return
-        self._past = (self.state.network, points)
-        self.plane.show_past(points, self.bench.card.accuracy)
-        said = (
-            f"{len(points)} setting{'s' if len(points) > 1 else ''} measured."
-            if points
-            else "Every setting that settles leaves a dot here."
-        )
-        self.plane_view.say(f"{said} Dashed: the dense network. Ring: the present setting with its 95 % interval.")
+    def _show_timing(self, timing: Timing) -> None:
+        self._learn(timing=timing, timing_is_current=True)
+        self._record()
+        if self.measured is not None and self.measured.accuracy is not None:
+            self.findings.show_now(self.measured.accuracy, self.measured.costs)
+
+    def _record(self) -> None:
+        """Put the present setting into the history."""
+        if self.measured is not None and self.measured.accuracy is not None:
+            self.findings.add(entry_of(self.state, self._words(), self.measured, self.bench))
+            self.notice()
 
 
 def layers_of(bench: Workbench) -> tuple[str, ...]:

@@ -32,18 +32,6 @@ class Raster(anywidget.AnyWidget):
             self.version += 1
 
 
-class Page(anywidget.AnyWidget):
-    """Knows how the page is doing: whether it is dark, and when its figures are there to be brought up to date.
-
-    `opened` grows by one each time a page has rendered its figures.
-    """
-
-    _esm = _STATIC / "page.js"
-    figures = traitlets.Int(0).tag(sync=True)
-    dark = traitlets.Bool(False).tag(sync=True)
-    opened = traitlets.Int(0).tag(sync=True)
-
-
 def encode(weight: np.ndarray, keep: np.ndarray | None, top: float) -> np.ndarray:
     """Return a weight as the bytes that `Raster` draws, unfolded to (outputs, inputs · height · width).
 

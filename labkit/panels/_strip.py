@@ -65,12 +65,10 @@ def accuracy_cell(found: Accuracy | None, dense: float, total: int, unsettled: A
         return Cell("accuracy", "…", f"dense {dense:.1%}", is_settled=False)
     half = 50 * (found.high - found.low)
     points = 100 * (found.share - dense)
-    seen = f"all {total:,} test images" if found.n == total else f"{found.n:,} of {total:,} images"
+    seen = f"all {total:,} images" if found.n == total else f"{found.n:,} of {total:,} images"
     title = f"{found.correct:,} of {found.n:,} correct; 95 % interval {found.low:.2%} to {found.high:.2%}; dense {dense:.2%}"
-    before = f" · {unsettled.share:.0%} before batch norm was measured anew" if unsettled is not None else ""
-    return Cell(
-        "accuracy", f"{found.share:.1%} ± {half:.1f}", f"{_signed(points)} points to dense · {seen}{before}", found.n == total, title
-    )
+    before = f" · {unsettled.share:.0%} before new batch norm" if unsettled is not None else ""
+    return Cell("accuracy", f"{found.share:.1%} ± {half:.1f}", f"{_signed(points)} points · {seen}{before}", found.n == total, title)
 
 
 def bytes_cell(size: int, dense: int, excuse: str) -> Cell:

@@ -28,12 +28,15 @@ class TuningJob:
         self.view.say("The loss of the last job, over its training steps.")
 
     def start(self, panel: Panel, bench: Workbench, recipe: Recipe, done: Callable[[Compressed | None], None]) -> None:  # type: ignore[type-arg]
-        """Begin; `done` is called with the network, or with None if the job was cancelled or failed."""
+        """Begin; `done` is called with the network, as far as training came, or with None where it did not begin."""
+        share = 0.0
         losses: list[tuple[float, float]] = []
 
         def listen(tick: Tick) -> None:
+            nonlocal share
             self.bar.tick(tick)
             if "loss" in tick.figures:
+                share = tick.done / tick.total
                 losses.append((tick.done, tick.figures["loss"]))
                 if len(losses) % EVERY == 1:
                     self.curve.show(losses, tick.total)
@@ -43,8 +46,12 @@ class TuningJob:
             try:
                 made = bench.compress(recipe, progress)
                 bench.keep(recipe, made)
-            except Cancelled:
-                panel.status.say("Cancelled: the network is as it was before; the curve shows how far the training came.")
+            except Cancelled as stop:
+                if share > 0 and stop.partial is not None:
+                    made = stop.partial
+                    bench.keep(recipe, made, share)
+                else:
+                    panel.status.say("Cancelled before training began: the network is as it was.")
             finally:
                 done(made)
 

@@ -15,10 +15,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from labkit.core.errors import ConfigError, FileFormatError, ModelError
+from labkit.core.errors import ConfigError, FileFormatError
 from labkit.core.files import write_atomic
 from labkit.formats import Format
-from labkit.formats.csr import CsrTensor
 from labkit.formats.dense import DenseTensor
 from labkit.formats.file import from_bytes, read, to_bytes
 from labkit.runtime.steps import MOST_VALUES, Shape, Step, from_plain, to_plain, value_shapes
@@ -167,7 +166,7 @@ def _layer(step: Step, shape: Shape) -> Layer:
     if step.weight is None:
         return Layer(step.name, step.op, "", 1.0, 0, shape)
     size = step.weight.packed_bytes + (step.bias.nbytes if step.bias is not None else 0)
-    stored = len(step.weight.values) / max(1, int(np.prod(step.weight.shape))) if isinstance(step.weight, CsrTensor) else 1.0
+    stored = step.weight.stored / max(1, int(np.prod(step.weight.shape)))
     return Layer(step.name, step.op, step.weight.kind, stored, size, shape)
 
 
@@ -179,6 +178,7 @@ def _step(number: int, plain: Any, tensors: dict[str, Format]) -> Step:
 def _stages(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[Stage]:
     """Cut steps into stages: neighbours that run in the same place belong together."""
     from labkit.runtime.kernels.dense import DenseStage
+    from labkit.runtime.packed import PackedStage
     from labkit.runtime.sparse import SparseStage
 
     places = _places(steps, shapes)
@@ -187,24 +187,34 @@ def _stages(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[Stage]:
         numbers = list(run)
         later = {n for k in range(numbers[-1] + 1, len(steps)) for n in steps[k].inputs} | {len(steps)}
         numbered = [(k + 1, steps[k]) for k in numbers]
-        stages.append((DenseStage if place == "dense" else SparseStage)(numbered, shapes, later))
+        kind: Any = {"dense": DenseStage, "packed": PackedStage}.get(place, SparseStage)
+        stages.append(kind(numbered, shapes, later))
     return stages
 
 
 def _places(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[str]:
-    """Return where each step runs: "dense", "images" or "vectors".
+    """Return where each step runs: "dense", "images", "vectors" or "packed".
 
-    Weights in compressed sparse rows run sparse, all others dense; a step without a weight runs where its first input
-    was made, as long as that is an image.
+    A convolution whose format knows what is zero runs on groups of images, a linear layer by the kernel of its format; what
+    has no kernel runs dense on unpacked weights. A step without a weight runs where its first input was made, as long as
+    that is an image.
     """
     places: list[str] = []
     for step in steps:
         if step.weight is not None:
-            if step.weight.kind not in ("csr", "dense"):
-                raise ModelError(f"{step.name} has its weight in the format {step.weight.kind!r}, for which there is no kernel")
-            places.append("dense" if step.weight.kind == "dense" else "images" if step.op == "conv" else "vectors")
+            places.append(_place_of(step.op, step.weight))
             continue
         source = step.inputs[0]
         made_sparse = source > 0 and places[source - 1] == "images" and len(shapes[source]) == 3
         places.append("images" if made_sparse else "dense")
     return places
+
+
+def _place_of(op: str, weight: Format) -> str:
+    """Return where a step with this weight runs."""
+    from labkit.runtime.packed import can_run
+    from labkit.runtime.sparse import ROWS, SPARSE
+
+    if op == "linear":
+        return "packed" if can_run(weight) else "vectors" if weight.kind in ROWS else "dense"
+    return "images" if weight.kind in SPARSE else "dense"

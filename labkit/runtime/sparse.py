@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labkit.formats import Format, PlainFormat
 from labkit.formats.csr import CsrTensor
 from labkit.runtime.arena import Layout, Place
 from labkit.runtime.kernels import csr_conv as conv
@@ -20,6 +21,10 @@ from labkit.runtime.kernels import lanes
 from labkit.runtime.kernels._simd import LANES, aligned
 from labkit.runtime.kernels.interpret import ADD, AVERAGE_POOL, CLIP, COLUMNS, MAX_POOL, interpret
 from labkit.runtime.steps import Shape, Step, bias_of
+
+ROWS = ("csr", "csr_codebook", "csr_int8")
+SPARSE = (*ROWS, "n_m", "vector_sparse")
+"""Formats that are laid out here as compressed sparse rows when a program is made: linear layers, convolutions."""
 
 _CACHE = 40 << 10  # bytes that a tile may read before its input channels are split into blocks: about a first-level cache
 _GRIDS = ((1, 1), (1, 4), (2, 4))  # vector stages: groups of samples that run together, as rows × columns of pixels
@@ -240,9 +245,7 @@ def _borders(stage: SparseStage) -> dict[int, int]:
 
 def _pack(step: Step, source: Place, rows: int, pixels: int) -> _Packed:
     """Turn a weight in compressed sparse rows into offsets, values and pointers, blocks of input channels apart."""
-    weight = step.weight
-    if not isinstance(weight, CsrTensor):
-        raise TypeError(f"{step.name} must have its weight in compressed sparse rows")
+    weight = _as_rows(step.weight)
     c_out, c_in = weight.shape[:2]
     k_h, k_w = weight.shape[2:] if len(weight.shape) == 4 else (1, 1)
     stored: Any = np.diff(weight.pointers.astype(np.int64))
@@ -259,6 +262,16 @@ def _pack(step: Step, source: Place, rows: int, pixels: int) -> _Packed:
     counts = np.bincount(block * c_out + row, minlength=blocks * c_out)
     pointers = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return _Packed(pointers, offsets[order].astype(np.int32), weight.values[order].astype(np.float32), blocks)
+
+
+def _as_rows(weight: Format | None) -> CsrTensor:
+    """Return a weight of one of the formats in `SPARSE` as compressed sparse rows of floats."""
+    if isinstance(weight, CsrTensor):
+        return weight
+    if weight is None or weight.kind not in SPARSE:
+        raise TypeError("a sparse stage must have weights that know what is zero")
+    keep = weight.pattern() if isinstance(weight, PlainFormat) else None
+    return CsrTensor.pack(weight.unpack() + np.float32(0), keep)
 
 
 def _flat(value: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,5 +1,6 @@
 """The kernels behind the pages: whose Python they run, how long they live, how a page learns that its own has stopped."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,10 @@ from jupyter_core.utils import ensure_async
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager, ServerKernelManager
 from traitlets import Integer, List, Unicode
 
+from labkit.serve import _memory
 from labkit.serve._fork import ForkProvisioner, Zygote
+
+_START_S = 60
 
 
 class OwnKernelSpecManager(KernelSpecManager):
@@ -58,6 +62,29 @@ class LabKernelManager(AsyncMappingKernelManager):
         if kernel.execution_state != "busy" and idle > timedelta(seconds=allowed):
             self.log.info("ending kernel %s, idle for %d s", kernel_id, idle.seconds)
             await self._end(kernel_id, now=False)
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)  # type: ignore[no-untyped-call]  # jupyter_server has no types here
+        self._endings: set[asyncio.Future[None]] = set()
+
+    def is_full(self) -> bool:
+        """Whether one more kernel could take memory that is not there; those that are just starting have taken none yet."""
+        free = _memory.free_mb()
+        needed = _memory.NEEDED_MB["plain" if self.zygote is None else "forked"]
+        starting = sum(getattr(each, "execution_state", "starting") == "starting" for each in self._kernels.values())
+        return free is not None and free < needed * (1 + starting)
+
+    def end_soon(self, kernel_id: str) -> None:
+        """End a kernel that may still be starting; nobody waits for it."""
+        self._endings.add(ending := asyncio.ensure_future(self._end_when_started(kernel_id)))
+        ending.add_done_callback(self._endings.discard)
+
+    async def _end_when_started(self, kernel_id: str) -> None:
+        for _ in range(_START_S):
+            if kernel_id in self:
+                await self._end(kernel_id, now=True)
+                return
+            await asyncio.sleep(1)
 
     async def _end(self, kernel_id: str, *, now: bool) -> None:
         shutdown: Any = self.shutdown_kernel  # jupyter_server has no types here

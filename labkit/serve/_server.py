@@ -19,7 +19,8 @@ from voila.app import Voila
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.static_file_handler import AllowListFileHandler, TemplateStaticFileHandler
 
-from labkit.serve import _fork, _handlers, _settings
+from labkit.labs import HOME, find_lab, lab_names
+from labkit.serve import _fork, _handlers, _home, _page, _settings
 
 _KERNEL = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
 
@@ -44,6 +45,7 @@ class LabServer(Voila):
         self.voila_configuration.page_config_hook = self._page_config
         self.kept = url_path_join(self.base_url, "kept", _settings.fingerprint(self.labextensions_path))
         self.assets = {name.replace(".", "_"): url_path_join(self.kept, "page", name) for name in _settings.page_files()}
+        self.assets["home"] = url_path_join(self.base_url, "labs", find_lab(None, lab_names(folder)))
         self.voila_configuration.config.VoilaConfiguration.resources = {"labkit": self.assets}
 
     def _page_config(self, current: dict[str, Any] | None = None, **kwargs: Any) -> dict[str, Any]:
@@ -74,7 +76,9 @@ class LabServer(Voila):
         }
         return [
             (at("?"), _handlers.HomeHandler, {"lab": self.lab}),
-            (at("/labs/(.*)"), _handlers.LabHandler, lab_page),
+            (at("/labs", HOME), _home.HomePageHandler, {"folder": self.folder}),
+            (at("/labs/(.*)"), _page.LabHandler, lab_page),
+            (at("/", _home.PICTURES, "(.*)"), _home.PictureHandler, {"path": str(self.folder / _home.PICTURES)}),
             (at("/pulse", _KERNEL), _handlers.PulseHandler),
             (at("/api/kernels", _KERNEL), KernelHandler),
             (at("/api/kernels", _KERNEL, "channels"), _handlers.ChannelsHandler),

@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image, ImageStat
 
+from labkit.labs import HOME, THEMES, catalogue, picture_name
+from labkit.panels.home import PICTURE_SIZE
 from tests.architecture.papers import table
 from tests.architecture.source import ROOT, tracked
 
 LABS = [path for path in tracked(".ipynb") if path.parent == ROOT / "labs"]
 CELLS, LINES = 4, 25
+CHAPTERS = ("Motivation", "Pruning", "Quantization", "Architecture search")
+CARD_BYTES = 40_000
 
 
 def code_cells(path: Path) -> list[dict[str, Any]]:
@@ -59,7 +64,7 @@ def test_lab_keeps_to_the_rules(path: Path) -> None:
     assert not (found := faults(path)), f"{path.name}: {found}"
 
 
-@pytest.mark.parametrize("path", [lab for lab in LABS if lab.stem != "00_home"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [lab for lab in LABS if lab.stem != HOME], ids=lambda path: path.stem)
 def test_lab_checks_its_claim_once(path: Path) -> None:
     checks = [cell for cell in code_cells(path) if "skip-execution" in cell["metadata"].get("tags", [])]
     assert len(checks) == 1, f"{path.name} must have one check cell, tagged skip-execution; it has {len(checks)}"
@@ -71,6 +76,30 @@ def test_every_lab_is_in_the_catalogue_in_order() -> None:
     assert len(names) == 22
     assert [name[:3] for name in names] == [f"{n:02}_" for n in range(22)]
     assert {path.stem for path in LABS} <= set(names), "docs/labs.md has a row for each lab"
+
+
+@pytest.mark.parametrize("path", [lab for lab in LABS if lab.stem != HOME], ids=lambda path: path.stem)
+def test_lab_has_all_that_its_card_in_the_home_lab_shows(path: Path) -> None:
+    (lab,) = [each for each in catalogue(ROOT / "labs") if each.name == path.stem]
+    assert lab.question.endswith("?")
+    assert 5 <= lab.minutes <= 60
+    assert lab.chapter in CHAPTERS
+    pictures = {theme: ROOT / "labs" / "pictures" / picture_name(lab.name, theme) for theme in THEMES}
+    missing = [file.name for file in pictures.values() if not file.exists()]
+    assert not missing, f"take them: python -m benchmarks.pictures --lab {path.stem[:2]} --only-cards"
+    grey = {}
+    for theme, file in pictures.items():
+        assert file.stat().st_size <= CARD_BYTES
+        with Image.open(file) as picture:
+            assert (picture.format, picture.size) == ("WEBP", PICTURE_SIZE)
+            assert min(high - low for low, high in picture.getextrema()) > 40, f"{file.name} shows nothing"
+            grey[theme] = ImageStat.Stat(picture.convert("L")).mean[0]
+    assert grey["dark"] < 128 < grey["light"], "each theme has a picture of its own"
+
+
+def test_every_picture_is_of_a_lab_that_is_there() -> None:
+    labs = {path.stem[:2] for path in LABS}
+    assert [path.name for path in tracked(".webp") if path.name[:2] not in labs] == []
 
 
 def _cell(source: str, tags: tuple[str, ...] = (), count: int | None = 1, outputs: bool = False) -> dict[str, Any]:

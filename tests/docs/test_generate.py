@@ -140,13 +140,3 @@ def test_the_form_that_contributing_shows_is_the_form_that_is_read(tmp_path: Pat
     (tmp_path / "02.json").write_text(block.text)
     (content,) = generate.read_results(tmp_path)
     assert "difference 3.1 [2.2, 4] points" in generate.measured("weight", [content | {"host": "a machine"}])
-
-
-def test_a_title_is_the_first_heading(tmp_path: Path) -> None:
-    path = tmp_path / "02_x.ipynb"
-    cells = [{"cell_type": "code", "source": ["# no\n"]}, {"cell_type": "markdown", "source": ["# Shapes of pruning\n", "text"]}]
-    path.write_text(json.dumps({"cells": cells}))
-    assert generate.title_of(path) == "Shapes of pruning"
-    path.write_text(json.dumps({"cells": cells[:1]}))
-    with pytest.raises(ValueError, match="title"):
-        generate.title_of(path)

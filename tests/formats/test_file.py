@@ -16,6 +16,7 @@ from safetensors.numpy import save as save_safetensors
 
 from labkit.core.errors import FileFormatError
 from labkit.formats import smallest
+from labkit.formats._rows import CompressedRows
 from labkit.formats.csr import CsrTensor
 from labkit.formats.dense import DenseTensor
 from labkit.formats.file import from_bytes, read, to_bytes, write
@@ -100,8 +101,8 @@ def _set(*path, to):
         (_set("tensors", to=[]), "must hold 'header' and 'tensors'"),
         (_set("header", to="x"), "must hold 'header' and 'tensors'"),
         (_set("tensors", "conv.weight", to=3), "format of the tensor 'conv.weight' must be one of"),
-        (_set("tensors", "conv.weight", "format", to="pickle"), "must be one of bitmap, csr, dense"),
-        (_set("tensors", "conv.weight", "format", to=["csr"]), "must be one of bitmap, csr, dense"),
+        (_set("tensors", "conv.weight", "format", to="pickle"), "must be one of binary, bitmap, "),
+        (_set("tensors", "conv.weight", "format", to=["csr"]), "must be one of binary, bitmap, "),
         (_set("tensors", "conv.weight", "format", to="dense"), "dense tensor must hold values"),
         (_set("tensors", "conv.weight", "shape", to=[6, 4, 3, 2]), "'conv.weight': a column of a csr tensor must be below 24"),
         (_set("tensors", "conv.weight", "shape", to=[7, 4, 3, 3]), "8 pointers"),
@@ -124,7 +125,7 @@ def test_lies_in_the_header_are_refused(change, says):
 
 
 def test_many_large_empty_tensors_are_refused():
-    empty = CsrTensor((1, 1 << 27), np.zeros(0, np.float32), np.zeros(0, np.uint32), np.zeros(2, np.uint8))
+    empty = CsrTensor((1, 1 << 27), np.zeros(0, np.float32), CompressedRows(1 << 27, np.zeros(0, np.uint32), np.zeros(2, np.uint8)))
     with pytest.raises(FileFormatError, match="all tensors together"):
         from_bytes(to_bytes({}, {f"t{n}": empty for n in range(3)}))
 

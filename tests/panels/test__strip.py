@@ -20,7 +20,7 @@ def test_a_figure_that_is_not_settled_looks_different():
 def test_accuracy_says_interval_difference_and_how_many_images():
     first = accuracy_cell(Accuracy(180, 200, 0.85, 0.93), 0.9386, 10_000)
     assert first.value == "90.0% ± 4.0"
-    assert "−3.9 points to dense" in first.detail
+    assert "−3.9 points" in first.detail
     assert "200 of 10,000 images" in first.detail
     assert not first.is_settled
     last = accuracy_cell(Accuracy(9_400, 10_000, 0.935, 0.945), 0.9386, 10_000)
@@ -31,7 +31,7 @@ def test_accuracy_says_interval_difference_and_how_many_images():
 
 def test_accuracy_before_recalibration_is_told():
     cell = accuracy_cell(Accuracy(9_000, 10_000, 0.89, 0.91), 0.93, 10_000, Accuracy(100, 1_000, 0.08, 0.12))
-    assert "10% before batch norm was measured anew" in cell.detail
+    assert "10% before new batch norm" in cell.detail
 
 
 def test_bytes_that_are_not_fewer_come_with_the_reason():

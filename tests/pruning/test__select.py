@@ -18,6 +18,7 @@ from labkit.pruning._select import Selection, drop_count, drop_lowest, select
 from labkit.pruning.criterion.magnitude import MagnitudeConfig
 from labkit.pruning.criterion.magnitude import run as prune
 from labkit.pruning.dependency import dependency_groups
+from labkit.pruning.granularity.channel import ChannelConfig
 from labkit.pruning.granularity.weight import WeightConfig, weight_groups
 from labkit.pruning.groups import Groups
 from labkit.pruning.ratio.uniform_ratio import UniformRatioConfig
@@ -174,3 +175,18 @@ def test_a_slider_step_takes_less_than_10_ms(granularity: str, scope: str) -> No
         prune(model, settings, context())
         seconds.append(time.process_time() - begin)
     assert statistics.median(seconds) < 0.010
+
+
+def test_batch_norm_is_measured_anew_only_where_there_is_some_and_something_was_dropped() -> None:
+    normed, plain = zoo("vgg-small-bn")[0], zoo("lenet-300-100")[0]
+    assert prune(normed, config(0.5), context()).recalibrate == config(0.5).recalibrate > 0
+    assert prune(normed, config(0.5), context(layers="conv1")).recalibrate > 0  # one layer of many is enough
+    assert prune(normed, config(0.0), context()).recalibrate == 0
+    assert prune(plain, config(0.5), context()).recalibrate == 0
+
+
+def test_a_layer_of_one_channel_is_told() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 3)).eval()
+    dependency_groups(model, torch.zeros(1, 1, 9, 9))  # traces it
+    notes = prune(model, config(0.5).replace(granularity=ChannelConfig()), context()).notes
+    assert "0 has one channel: there is nothing to drop" in notes

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.core.errors import ConfigError, FileFormatError, LabkitError, ModelError
+from labkit.core.errors import ConfigError, FileFormatError, LabkitError
 from labkit.core.records import Compressed
 from labkit.formats import smallest
 from labkit.formats.file import from_bytes, to_bytes
@@ -212,11 +212,11 @@ def test_a_file_that_makes_no_program_is_refused(change, says):
         Program.from_bytes(rewritten(change))
 
 
-def test_a_format_without_a_kernel_is_refused():
-    with pytest.raises(ModelError, match="for which there is no kernel"):
-        Program.from_bytes(
-            rewritten(lambda header, tensors: tensors.update({"0.weight": smallest(np.ones((8, 1, 3, 3), np.float32), ["bitmap"])}))
-        )
+def test_a_format_without_a_kernel_runs_unpacked():
+    weight = np.random.default_rng(0).standard_normal((8, 1, 3, 3)).astype(np.float32)
+    program = Program.from_bytes(rewritten(lambda header, tensors: tensors.update({"0.weight": smallest(weight, ["bitmap"])})))
+    x = images("digits-small", 3).numpy()
+    np.testing.assert_allclose(program(x), reference.interpret(program.steps, x), rtol=1e-5, atol=1e-5)
 
 
 KEYS = st.sampled_from(["op", "inputs", "kernel", "stride", "padding", "dilation", "groups", "low", "high"])

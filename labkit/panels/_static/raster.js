@@ -8,8 +8,9 @@ function colour(styles, name, fallback) {
   return probe.getImageData(0, 0, 1, 1).data;
 }
 
-function palette(element) {
-  const styles = getComputedStyle(element);
+// Read from the body, which has the tokens: the canvas's own element may not be in the page yet when it is drawn first.
+function palette() {
+  const styles = getComputedStyle(document.body);
   const negative = colour(styles, "--lk-negative", "#b35806");
   const positive = colour(styles, "--lk-positive", "#2166ac");
   const middle = colour(styles, "--lk-zero", "#f2f2f2");
@@ -39,7 +40,7 @@ function render({ model, el }) {
     const cells = model.get("cells");
     if (!rows || !columns || cells.byteLength !== rows * columns) return;
     if (canvas.width !== columns || canvas.height !== rows) [canvas.width, canvas.height] = [columns, rows];
-    table = table || palette(el);
+    table = table || palette();
     const bytes = new Uint8Array(cells.buffer, cells.byteOffset, cells.byteLength);
     const image = context.createImageData(columns, rows);
     const words = new Uint32Array(image.data.buffer);

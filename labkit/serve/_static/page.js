@@ -2,6 +2,7 @@
 window.labkitPage = (() => {
   "use strict";
   const THEME_KEY = "labkit.theme.1"; // "light", "dark", or absent: as the system
+  const LAST_KEY = "labkit.last.1"; // name of the lab that was opened last, which the home lab marks
   const PULSE_MS = 5000;
   const SILENCE_MS = 120000; // without any sign of progress while the cells run
   const REST_MS = 60; // without a change to the page
@@ -99,6 +100,15 @@ window.labkitPage = (() => {
     const box = document.getElementById("lk-loading");
     if (box && !box.classList.contains("is-failed")) box.remove();
     document.body.classList.add("is-ready");
+    if (document.body.dataset.voila) remember(location.pathname.split("/").pop());
+  }
+
+  function remember(lab) {
+    try {
+      localStorage.setItem(LAST_KEY, lab);
+    } catch {
+      return; // storage is off or full: the home lab marks nothing
+    }
   }
 
   // The front end puts its shell at the end of the body; it belongs into the page's main landmark.
@@ -164,5 +174,5 @@ window.labkitPage = (() => {
   document.addEventListener("visibilitychange", pulse);
   window.addEventListener("pageshow", pulse);
   setInterval(pulse, PULSE_MS);
-  return { paint, progress, stillWorking, cellsDone };
+  return { paint, progress, stillWorking, cellsDone, fail };
 })();

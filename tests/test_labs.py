@@ -1,8 +1,10 @@
+import json
+
 import pytest
 
+from labkit import labs
 from labkit.core.errors import LabkitError, UnknownNameError
-from labkit.serve import _folder
-from labkit.serve._folder import find_lab, lab_names, labs_folder
+from labkit.labs import Lab, catalogue, find_lab, lab_names, labs_folder, title_of
 
 NAMES = ["01_why_small", "02_pruning_granularity", "10_linear_quantization"]
 
@@ -47,12 +49,39 @@ def test_a_folder_without_notebooks_is_an_error(tmp_path):
 
 
 def test_the_wheels_own_labs_come_before_those_of_a_checkout(tmp_path, monkeypatch):
-    package = tmp_path / "labkit" / "serve"
-    package.mkdir(parents=True)
-    monkeypatch.setattr(_folder, "_PACKAGE", package)
+    package = tmp_path / "labkit"
+    (package / "serve").mkdir(parents=True)
+    monkeypatch.setattr(labs, "_PACKAGE", package)
     with pytest.raises(LabkitError, match="the labs are missing"):
         labs_folder()
     (tmp_path / "labs").mkdir()
     assert labs_folder() == tmp_path / "labs"
-    (package / "labs").mkdir()
-    assert labs_folder() == package / "labs"
+    (package / "serve" / "labs").mkdir()
+    assert labs_folder() == package / "serve" / "labs"
+
+
+def notebook(path, *cells):
+    path.write_text(json.dumps({"cells": [{"cell_type": kind, "source": text.splitlines(keepends=True)} for kind, text in cells]}))
+
+
+def test_the_catalogue_has_what_is_there_and_listed_in_order(tmp_path, monkeypatch):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "labs.md").write_text(
+        "| lab | question | minutes | chapter |\n|---|---|---|---|\n| `00_home` | Where? | 2 | Motivation |\n"
+        "| `01_why` | Why? | 15 | Motivation |\n| `02_b` | How | 9 | Pruning |\n| `03_gone` | What? | 5 | Pruning |\n"
+    )
+    monkeypatch.setattr(labs, "_PACKAGE", tmp_path / "labkit")
+    for name in ("00_home", "02_b", "01_why", "99_unlisted"):
+        notebook(tmp_path / f"{name}.ipynb", ("markdown", f"# Title of {name}\n\ntext"))
+    assert catalogue(tmp_path) == [
+        Lab("01_why", "Title of 01_why", "Why?", 15, "Motivation"),
+        Lab("02_b", "Title of 02_b", "How", 9, "Pruning"),
+    ]
+
+
+def test_a_title_is_the_first_heading(tmp_path):
+    notebook(tmp_path / "02_x.ipynb", ("code", "# no\n"), ("markdown", "# Shapes of pruning\ntext"))
+    assert title_of(tmp_path / "02_x.ipynb") == "Shapes of pruning"
+    notebook(tmp_path / "02_x.ipynb", ("code", "# no\n"))
+    with pytest.raises(LabkitError, match="title"):
+        title_of(tmp_path / "02_x.ipynb")

@@ -1,0 +1,79 @@
+"""Vectors of bytes and bits: dot products of four bytes a lane, and counting of bits; what `_vectors` is for floats.
+
+Every operation is exact on every machine. All functions here are for use inside of kernels.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+
+from labkit.runtime.kernels._simd import FEATURES, LANES, inline
+from labkit.runtime.kernels._vectors import Vector, emit_call, emit_repeat
+
+BYTES = 4 * LANES
+COUNTS = "+avx512vpopcntdq" in FEATURES
+"""Whether one instruction counts the bits of words; without it, counting those of bytes is cheaper."""
+_VNNI, _AVX512BW, _AVX2 = ("+" + name in FEATURES.split(",") for name in ("avx512vnni", "avx512bw", "avx2"))
+_I16 = ir.IntType(16)
+
+
+@inline
+def ones(_: Any, a: Any) -> Any:
+    """Return how many bits of each lane are set."""
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return emit_call(builder, f"llvm.ctpop.v{a.lanes}i{a.dtype.bitwidth}", a.ir, list(args))
+
+    return a(a), emit
+
+
+@inline
+def dot(_: Any, a: Any, u: Any, v: Any) -> Any:
+    """Return a + the sums of four products of neighbours: `LANES` int32, of unsigned bytes u and signed bytes v, exact."""
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        words = [builder.bitcast(each, a.ir) for each in args[1:]]
+        if _VNNI and LANES == 16:
+            return emit_call(builder, "llvm.x86.avx512.vpdpbusd.512", a.ir, [args[0], *words])
+        pairs = _AVX512BW if LANES == 16 else _AVX2 and LANES == 8
+        return (_dot_of_pairs if pairs else _dot_of_words)(builder, args[0], words)
+
+    return a(a, u, v), emit
+
+
+def _dot_of_pairs(builder: Any, a: Any, words: list[Any]) -> Any:
+    """Emit the dot product by products of 16-bit numbers, which cannot overflow as sums of byte products in 16 bits can."""
+    half = ir.VectorType(_I16, 2 * LANES)
+    u, v = (builder.bitcast(each, half) for each in words)
+    eight = ir.Constant(half, [8] * (2 * LANES))
+    even = builder.and_(u, ir.Constant(half, [255] * (2 * LANES))), builder.ashr(builder.shl(v, eight), eight)
+    odd = builder.lshr(u, eight), builder.ashr(v, eight)
+    name = "llvm.x86.avx512.pmaddw.d.512" if LANES == 16 else "llvm.x86.avx2.pmadd.wd"
+    for pair in (even, odd):
+        a = builder.add(a, emit_call(builder, name, a.type, list(pair)))
+    return a
+
+
+def _dot_of_words(builder: Any, a: Any, words: list[Any]) -> Any:
+    """Emit the dot product by products of 32-bit numbers."""
+
+    def bits(count: int) -> Any:
+        return ir.Constant(a.type, [count] * LANES)
+
+    for byte in range(4):
+        u = builder.and_(builder.lshr(words[0], bits(8 * byte)), bits(255))
+        v = builder.ashr(builder.shl(words[1], bits(24 - 8 * byte)), bits(24))
+        a = builder.add(a, builder.mul(u, v))
+    return a
+
+
+@inline
+def repeat_word(_: Any, word: Any) -> Any:
+    """Return the four bytes of an int32, repeated over `BYTES` int8."""
+    vector = Vector(types.int8, BYTES)
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.bitcast(emit_repeat(builder, args[0], LANES), vector.ir)
+
+    return vector(types.int32), emit

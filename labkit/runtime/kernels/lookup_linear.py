@@ -1,0 +1,79 @@
+"""Products of one sample with weights that are codes of 2 or 4 bits: codebooks, int4, ternary and binary weights.
+
+A register of words holds codes of many inputs: lane l of a word those of the inputs l, l + LANES, l + 2·LANES, … of its
+block. A permutation turns the codes at hand into values by a table of 4 or 16, and a fused multiply-add brings the inputs
+in. Scales, one a row or one a group of a row, are applied to whole sums. All sums are float32.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from labkit.runtime.kernels._cache import kernel
+from labkit.runtime.kernels._simd import LANES
+from labkit.runtime.kernels._vectors import add, fma, load, pick, prefetch, right, splat, total
+
+AHEAD = 512  # words to prefetch ahead: weights from memory then cost almost what cached ones do
+
+
+def _rows(bits: int) -> Any:
+    """Make the kernel whose rows have a scale each, for codes of `bits` bits."""
+    per, size, one, two, three, four = 32 // bits, 1 << bits, bits, 2 * bits, 3 * bits, 4 * bits
+
+    @kernel
+    def lookup_linear(words, x, table, scales, y):  # type: ignore[no-untyped-def]
+        """y[o] = scales[o] · Σ table[code] · x.
+
+        words: (out · blocks · LANES) int32. x: (blocks · per · LANES) float32. table: 16 float32. scales, y: (out,).
+        """
+        blocks = x.size // (per * LANES)
+        for o in range(y.size):
+            a = b = c = d = splat(np.float32(0), LANES)
+            for block in range(blocks):
+                w = load(words, (o * blocks + block) * LANES, LANES)
+                prefetch(words, (o * blocks + block) * LANES + AHEAD)
+                at = block * per * LANES
+                for _ in range(0, per, 4):
+                    a = fma(pick(table, 0, w, size), load(x, at, LANES), a)
+                    b = fma(pick(table, 0, right(w, one), size), load(x, at + LANES, LANES), b)
+                    c = fma(pick(table, 0, right(w, two), size), load(x, at + 2 * LANES, LANES), c)
+                    d = fma(pick(table, 0, right(w, three), size), load(x, at + 3 * LANES, LANES), d)
+                    w, at = right(w, four), at + 4 * LANES
+            y[o] = scales[o] * total(add(add(a, b), add(c, d)))
+
+    return lookup_linear
+
+
+def _groups(bits: int, steps: int) -> Any:
+    """Make the kernel whose groups have a scale each; `steps` codes of each lane are of one group, or all in a word."""
+    per, size = 32 // bits, 1 << bits
+    parts = per // steps
+
+    @kernel
+    def lookup_linear_groups(words, x, table, scales, parts_per_group, y):  # type: ignore[no-untyped-def]
+        """y[o] = Σ scale of the group · Σ table[code] · x; as `lookup_linear`, with scales (out · groups).
+
+        parts_per_group: how many words' worth of a lane's codes make a group, 1 where a word holds several groups.
+        """
+        blocks = x.size // (per * LANES)
+        groups = blocks * parts // parts_per_group
+        for o in range(y.size):
+            sums = splat(np.float32(0), LANES)
+            for block in range(blocks):
+                w = load(words, (o * blocks + block) * LANES, LANES)
+                prefetch(words, (o * blocks + block) * LANES + AHEAD)
+                for part in range(parts):
+                    a = splat(np.float32(0), LANES)
+                    at = (block * per + part * steps) * LANES
+                    for i in range(steps):
+                        a = fma(pick(table, 0, w, size), load(x, at + i * LANES, LANES), a)
+                        w = right(w, bits)
+                    scale = scales[o * groups + (block * parts + part) // parts_per_group]
+                    sums = fma(a, splat(scale, LANES), sums)
+            y[o] = total(sums)
+
+    return lookup_linear_groups
+
+
+ROWS = {bits: _rows(bits) for bits in (2, 4)}
+GROUPS = {(bits, steps): _groups(bits, steps) for bits in (2, 4) for steps in (1, 2, 4, 8, 16) if steps <= 32 // bits}

@@ -1,0 +1,93 @@
+"""Linear layers whose weights are N:M: at most N of every M consecutive inputs of an output.
+
+For one sample a register holds `LANES` outputs: all take the same group of inputs, and a permutation gives each output the
+input that its own index names. For many samples a register holds samples of one input, and whole columns are kept instead
+of indices, since each is read once for many products.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from labkit.runtime.kernels._cache import kernel
+from labkit.runtime.kernels._simd import LANES
+from labkit.runtime.kernels._vectors import add, clip, fma, load, pick, right, splat, store
+
+PER_WORD = {1: 32, 2: 16, 3: 8, 4: 8}
+"""Indices in a word, by bits of an index: a multiple of four, so that four sums can take turns."""
+
+
+def _one(n: int, m: int) -> Any:
+    """Make the kernel for one sample."""
+    bits = m.bit_length() - 1
+    per, two, three, four = PER_WORD[bits], 2 * bits, 3 * bits, 4 * bits
+
+    @kernel
+    def n_m_linear_one(values, words, x, y):  # type: ignore[no-untyped-def]
+        """y[o] = Σ value · x[group · m + index].
+
+        values: (blocks of outputs, slots, LANES) float32, flat; words: (blocks, slots / per, LANES) int32 with the indices
+        of `per` consecutive slots of an output. x: padded, so that a whole register can be read of each group. y: (blocks · LANES).
+        """
+        blocks = y.size // LANES
+        count = words.size // (blocks * LANES) if blocks else 0
+        for block in range(blocks):
+            a = b = c = d = splat(np.float32(0), LANES)
+            at = block * count * per * LANES
+            for word in range(count):
+                w = load(words, (block * count + word) * LANES, LANES)
+                slot = word * per
+                for _ in range(0, per, 4):
+                    a = fma(load(values, at, LANES), pick(x, slot // n * m, w, m), a)
+                    b = fma(load(values, at + LANES, LANES), pick(x, (slot + 1) // n * m, right(w, bits), m), b)
+                    c = fma(load(values, at + 2 * LANES, LANES), pick(x, (slot + 2) // n * m, right(w, two), m), c)
+                    d = fma(load(values, at + 3 * LANES, LANES), pick(x, (slot + 3) // n * m, right(w, three), m), d)
+                    w, slot, at = right(w, four), slot + 4, at + 4 * LANES
+            store(y, block * LANES, add(add(a, b), add(c, d)))
+
+    return n_m_linear_one
+
+
+def _many(wide: int) -> Any:
+    """Make the kernel for `wide` samples at a time."""
+
+    @kernel
+    def n_m_linear(values, columns, x, y, first, last, batch, chunk, bias, low, high):  # type: ignore[no-untyped-def]
+        """Columns first to last of y (out, batch) = limited (values · x + bias).
+
+        values: (out, slots) float32, flat, out even, so that two rows take turns; columns: their inputs, int32. x: (inputs, batch), flat. chunk: slots of a row
+        that are treated before the next row, so that the inputs they read stay in the first cache.
+        """
+        out = bias.size
+        slots = values.size // out if out else 0
+        for t in range(first, last, wide):
+            for start in range(0, max(slots, 1), chunk):
+                stop = min(start + chunk, slots)
+                for o in range(0, out, 2):
+                    at, n = o * batch + t, o * slots + start
+                    a = splat(bias[o], wide) if start == 0 else load(y, at, wide)
+                    b = splat(bias[o + 1], wide) if start == 0 else load(y, at + batch, wide)
+                    for s in range(n, n + stop - start):
+                        a = fma(splat(values[s], wide), load(x, np.int64(columns[s]) * batch + t, wide), a)
+                        b = fma(splat(values[s + slots], wide), load(x, np.int64(columns[s + slots]) * batch + t, wide), b)
+                    if stop == slots:
+                        a, b = clip(a, low, high), clip(b, low, high)
+                    store(y, at, a)
+                    store(y, at + batch, b)
+
+    return n_m_linear
+
+
+_made: dict[tuple[int, int], Any] = {}
+
+
+def one_of(n: int, m: int) -> Any:
+    """Return the kernel for one sample; made when first asked for, since there are many pairs."""
+    if (n, m) not in _made:
+        _made[n, m] = _one(n, m)
+    return _made[n, m]
+
+
+MANY = {wide: _many(wide) for wide in (LANES, 4 * LANES)}
+INPUTS = 256
+"""Inputs whose columns of four registers stay in the first cache."""

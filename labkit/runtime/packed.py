@@ -1,0 +1,245 @@
+"""Packed stages: linear layers that run on their packed weights, each by the kernel of its format.
+
+Weights are laid out for the kernel once, when the program is made; what lies in memory may be larger than in the file.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labkit.formats import Format
+from labkit.formats.n_m import NMTensor
+from labkit.formats.vector_sparse import VectorSparseTensor
+from labkit.runtime.codes import Codes, codes_of
+from labkit.runtime.kernels import lookup_linear, n_m_linear, vector_linear
+from labkit.runtime.kernels._simd import LANES, aligned
+from labkit.runtime.kernels.transpose import transpose
+from labkit.runtime.steps import Shape, Step, bias_of
+
+FEW = 8
+"""Up to so many samples go through a kernel for one sample, one after the other; decoded weights serve more better."""
+
+Values = NDArray[np.float32]
+
+
+class Layer(Protocol):
+    """A linear layer on packed weights: (n, c_in) float32 → (n, c_out) float32."""
+
+    def __call__(self, x: Values) -> Values: ...
+
+
+class PackedStage:
+    """A stretch of linear layers; the counterpart of `SparseStage` and `DenseStage`.
+
+    Args:
+        steps: (number of the value it makes, step), in execution order.
+        shapes: of all values of the program.
+        outside: numbers of the values that are read after the stage.
+
+    Attributes:
+        names: of the steps.
+    """
+
+    def __init__(self, steps: Sequence[tuple[int, Step]], shapes: Sequence[Shape], outside: set[int]) -> None:
+        self.names = [step.name for _, step in steps]
+        self._layers = [(number, step.inputs[0], layer_of(step)) for number, step in steps]
+
+    def run(self, values: dict[int, Values], spent: list[float] | None = None) -> None:
+        """Read the stage's inputs from `values`, (n, features), and add what each step makes.
+
+        Args:
+            values: by number; changed.
+            spent: seconds of each step and, last, of getting in and out; added to, when given.
+        """
+        for row, (number, source, layer) in enumerate(self._layers):
+            before = perf_counter()
+            values[number] = layer(np.ascontiguousarray(values[source], np.float32))
+            if spent is not None:
+                spent[row] += perf_counter() - before
+
+
+def can_run(weight: Format) -> bool:
+    """Tell whether a linear layer with this weight has a kernel here; others run on unpacked weights."""
+    if isinstance(weight, VectorSparseTensor):
+        return weight.values.dtype == np.float32
+    if isinstance(weight, NMTensor):
+        return weight.values.dtype == np.float32
+    return codes_of(weight) is not None
+
+
+def layer_of(step: Step) -> Layer:
+    """Return the layer that does a step for which `can_run` holds."""
+    weight = step.weight
+    if isinstance(weight, VectorSparseTensor):
+        return _VectorSparse(weight, step)
+    if isinstance(weight, NMTensor):
+        return _NM(weight, step)
+    if weight is None or (codes := codes_of(weight)) is None:
+        raise TypeError(f"{step.name} has no packed weight that a kernel runs on")
+    return _Lookup(codes, weight, step)
+
+
+class _Columns:
+    """What layers share that treat many samples as columns: input, output and bias, padded and aligned.
+
+    Args:
+        rows: outputs, padded to what the kernel computes.
+        step: the layer.
+    """
+
+    def __init__(self, rows: int, step: Step) -> None:
+        self._out = step.weight.shape[0] if step.weight else 0
+        self.bias = np.zeros(rows, np.float32)
+        self.bias[: self._out] = bias_of(step)
+        self.limits = np.float32(step.low), np.float32(step.high)
+        self._arrays: tuple[int, Values, Values] | None = None
+
+    def run(self, x: Values, kernels: Mapping[int, Any], call: Callable[..., None]) -> Values:
+        """Run the widest kernel as far as it goes and the narrowest, of `LANES` samples, for the rest.
+
+        Args:
+            x: (n, inputs).
+            kernels: samples at a time → kernel.
+            call: (kernel, x as columns, y as columns, (first column, last column, columns)).
+        """
+        batch = -(-len(x) // LANES) * LANES
+        if self._arrays is None or self._arrays[0] != batch:
+            self._arrays = batch, aligned(x.shape[1] * batch), aligned(len(self.bias) * batch)
+        _, columns, sums = self._arrays
+        transpose(x.reshape(-1), columns, *x.shape, x.shape[1], batch)
+        wide = max(kernels)
+        middle = batch // wide * wide
+        for kernel, first, last in ((kernels[wide], 0, middle), (kernels[LANES], middle, batch)):
+            if first < last:
+                call(kernel, columns, sums, (first, last, batch))
+        out = np.empty((len(x), self._out), np.float32)
+        transpose(sums, out.reshape(-1), self._out, len(x), batch, self._out)
+        return out
+
+
+class _VectorSparse:
+    def __init__(self, weight: VectorSparseTensor, step: Step) -> None:
+        self._step, self._block = step, weight.block
+        self._weights = _on_a_line(weight.values), weight.index.columns.astype(np.int32), weight.index.pointers.astype(np.int64)
+        self._columns = _Columns((len(self._weights[2]) - 1) * weight.block, step)
+        self._y = aligned(len(self._columns.bias))
+
+    def __call__(self, x: Values) -> Values:
+        if len(x) <= FEW:
+            return _one_by_one(x, self._step, self._one)
+        return self._columns.run(x, vector_linear.MANY[self._block], self._many)
+
+    def _one(self, row: Values) -> Values:
+        vector_linear.ONE[self._block](*self._weights, row, self._y)
+        return self._y[: len(bias_of(self._step))]
+
+    def _many(self, kernel: Any, x: Values, y: Values, span: tuple[int, int, int]) -> None:
+        kernel(*self._weights, x, y, *span, self._columns.bias, *self._columns.limits)
+
+
+class _NM:
+    def __init__(self, weight: NMTensor, step: Step) -> None:
+        self._step, self._n, self._m = step, weight.n, weight.m
+        out, places = weight.shape[0], weight.columns
+        slots = places.shape[1]
+        groups = np.arange(slots) // weight.n * weight.m
+        self._many_weights = _on_a_line(_even(weight.values.reshape(out, slots))), _even(places.astype(np.int32)).reshape(-1)
+        per = n_m_linear.PER_WORD[weight.m.bit_length() - 1]
+        values = np.zeros((-(-out // LANES) * LANES, -(-slots // per) * per), np.float32)
+        indices = np.zeros(values.shape, np.uint32)
+        values[:out, :slots], indices[:out, :slots] = weight.values.reshape(out, slots), places - groups
+        by_block = (len(values) // LANES, LANES, values.shape[1])
+        words = indices.reshape(*by_block[:2], -1, per) << (np.arange(per, dtype=np.uint32) * np.uint32(weight.m.bit_length() - 1))
+        packed = np.bitwise_or.reduce(words, axis=3).transpose(0, 2, 1)
+        self._one_weights = _on_a_line(values.reshape(by_block).transpose(0, 2, 1)), _on_a_line(packed.astype(np.uint32)).view(np.int32)
+        self._x = aligned((values.shape[1] // weight.n + 1) * weight.m + 2 * 16)
+        self._y = aligned(len(values))
+        self._columns = _Columns(out + out % 2, step)
+
+    def __call__(self, x: Values) -> Values:
+        if len(x) <= FEW:
+            return _one_by_one(x, self._step, self._one)
+        return self._columns.run(x, n_m_linear.MANY, self._many)
+
+    def _one(self, row: Values) -> Values:
+        self._x[: len(row)] = row
+        n_m_linear.one_of(self._n, self._m)(*self._one_weights, self._x, self._y)
+        return self._y[: len(bias_of(self._step))]
+
+    def _many(self, kernel: Any, x: Values, y: Values, span: tuple[int, int, int]) -> None:
+        kernel(*self._many_weights, x, y, *span, max(1, n_m_linear.INPUTS // self._m) * self._n, self._columns.bias, *self._columns.limits)
+
+
+class _Lookup:
+    """A layer whose weights are codes of 2 or 4 bits; many samples are multiplied with the unpacked weight.
+
+    Args:
+        codes: see `codes_of`.
+        weight: the tensor that they come from.
+        step: the layer.
+    """
+
+    def __init__(self, codes: Codes, weight: Format, step: Step) -> None:
+        self._step, self._weight = step, weight
+        self._dense: Values | None = None
+        self._bits, self._group, per = codes.bits, codes.group, 32 // codes.bits
+        out, width = codes.indices.shape
+        padded = -(-width // math.lcm(codes.group or 1, per * LANES)) * math.lcm(codes.group or 1, per * LANES)
+        indices = np.zeros((out, padded), np.uint32)
+        indices[:, :width] = codes.indices
+        words = indices.reshape(out, -1, per, LANES) << (np.arange(per, dtype=np.uint32) * np.uint32(codes.bits))[:, None]
+        self._words = _on_a_line(np.bitwise_or.reduce(words, axis=2)).view(np.int32)
+        self._table, self._x, self._y = aligned(16), aligned(padded), np.zeros(out, np.float32)
+        self._table[: len(codes.table)] = codes.table
+        groups = padded // codes.group if codes.group else 1
+        self._scales = np.zeros((out, groups), np.float32)
+        self._scales[:, : codes.scales.shape[1]] = codes.scales
+        self._scales = self._scales.reshape(-1)
+
+    def __call__(self, x: Values) -> Values:
+        if len(x) <= FEW:
+            return _one_by_one(x, self._step, self._one)
+        if self._dense is None:
+            self._dense = np.ascontiguousarray(self._weight.unpack().T)
+        return _limited(x @ self._dense, self._step)
+
+    def _one(self, row: Values) -> Values:
+        self._x[: len(row)] = row
+        if not self._group:
+            lookup_linear.ROWS[self._bits](self._words, self._x, self._table, self._scales, self._y)
+            return self._y
+        per, steps = 32 // self._bits, self._group // LANES
+        kernel = lookup_linear.GROUPS[self._bits, min(steps, per)]
+        kernel(self._words, self._x, self._table, self._scales, max(1, steps // per), self._y)
+        return self._y
+
+
+def _one_by_one(x: Values, step: Step, call: Callable[[Values], Values]) -> Values:
+    """Return what a kernel for one sample makes of each, biased and limited."""
+    out = np.empty((len(x), len(bias_of(step))), np.float32)
+    for n, row in enumerate(x):
+        out[n] = call(row)
+    return _limited(out, step)
+
+
+def _limited(sums: Values, step: Step) -> Values:
+    """Add the bias and limit, in place."""
+    if step.bias is not None:
+        sums += step.bias
+    return np.clip(sums, step.low, step.high, out=sums) if step.clips else sums
+
+
+def _even(matrix: NDArray[Any]) -> NDArray[Any]:
+    """Return a matrix with an even number of rows, the last one zeros where one was missing."""
+    return np.concatenate([matrix, np.zeros((len(matrix) % 2, matrix.shape[1]), matrix.dtype)])
+
+
+def _on_a_line(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a flat copy of an array of four-byte entries that starts at a multiple of 64 bytes."""
+    out = aligned(array.size).view(array.dtype)
+    out[:] = array.reshape(-1)
+    return out

@@ -7,6 +7,7 @@ Deviation  none; computed in float64 and rounded once.
 """
 
 import copy
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +33,15 @@ class FoldPlan:
     left: dict[str, str]
 
 
-def fold_batch_norm(model: nn.Module) -> nn.Module:
+def fold_batch_norm(model: nn.Module, keep: Container[str] = ()) -> nn.Module:
     """Return a copy of `model` in eval mode with its batch norms folded; each one that is gone is an `nn.Identity`.
 
     The copy's outputs equal those of `model.eval()` within rounding; names of layers and memory layout stay. Batch norms
-    that cannot be folded (see `fold_plan`) stay.
+    that cannot be folded (see `fold_plan`) stay, and so do those that would change a layer in `keep`.
+
+    Args:
+        model: the network.
+        keep: names of layers whose weights must stay as they are.
 
     Raises:
         ModelError: the model's forward cannot be traced.
@@ -44,6 +49,8 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     folded = copy.deepcopy(model).eval()
     modules = dict(folded.named_modules())
     for norm, layer in fold_plan(folded).pairs.items():
+        if layer in keep:
+            continue
         _fold_into(modules[layer], modules[norm])
         parent, _, child = norm.rpartition(".")
         setattr(modules[parent], child, nn.Identity())

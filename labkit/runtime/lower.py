@@ -6,7 +6,7 @@ nothing. An operation that is not listed here is refused by name.
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from labkit.core.errors import ConfigError, FileFormatError, ModelError
 from labkit.core.records import Compressed
-from labkit.formats import not_zero_bits, smallest
+from labkit.formats import Format, not_zero_bits, smallest
 from labkit.models.fold import fold_batch_norm, trace
 from labkit.models.zoo import check_finite
 from labkit.runtime.program import Program
@@ -25,10 +25,14 @@ from labkit.runtime.steps import Pair, Shape, Step, value_shapes
 
 CONV_DENSITY = 0.5
 LINEAR_DENSITY = 0.3
+PATTERN_DENSITY = 0.5
 SMALL_SHARE = 0.1
 """The rule of "auto": a convolution is sparse if at most half of its weights are not zero, a linear layer if at most
-three tenths are. A convolution with less than a tenth of all convolutions' products goes with the majority of those
+three tenths are, or half of them in whole blocks of outputs or as N:M, where that takes fewer bytes. A convolution with less than a tenth of all convolutions' products goes with the majority of those
 products, since changing the layout around it would cost more than it saves."""
+
+FORMATS = ("dense", "csr", "n_m", "vector_sparse")
+_SPARSE_LINEAR = ("csr", "n_m", "vector_sparse")
 
 _NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
 
@@ -41,21 +45,43 @@ def compile(  # noqa: A001  # what it is called everywhere
     Args:
         compressed_or_model: the network; it is not changed.
         example: an input (n, c, h, w) or (n, features); only its shape counts, and n does not.
-        formats: "auto" (see `CONV_DENSITY`), "dense" or "csr" for all weights.
+        formats: "auto" (see `CONV_DENSITY`), or one of `FORMATS` for all weights. A weight that has a coded value in
+            `Compressed.values` keeps that, whatever is asked for, and a batch norm behind it stays a step of its own.
 
     Raises:
         ConfigError: `formats` is none of these.
         ModelError: the model does something that cannot be lowered, or a weight is NaN or infinite.
     """
-    if formats not in ("auto", "dense", "csr"):
-        raise ConfigError(f"compile.formats must be one of auto, dense, csr, got {formats!r}")
+    if formats != "auto" and formats not in FORMATS:
+        raise ConfigError(f"compile.formats must be one of auto, {', '.join(FORMATS)}, got {formats!r}")
     if isinstance(compressed_or_model, Compressed):
-        model, note = compressed_or_model.model, {"network": compressed_or_model.network}
+        model, note, values = compressed_or_model.model, {"network": compressed_or_model.network}, compressed_or_model.values
     else:
-        model, note = compressed_or_model, {}
+        model, note, values = compressed_or_model, {}, {}
     check_finite(model.state_dict())
-    steps, image = _Lowering(fold_batch_norm(model)).steps(), tuple(example.shape[1:])
-    return Program(_with_formats(steps, image, formats), image, note)
+    folded = fold_batch_norm(model, keep={name.removesuffix(".weight") for name in values})
+    steps, image = _Lowering(folded).steps(), tuple(example.shape[1:])
+    return Program(_with_values(_with_formats(steps, image, formats), values), image, note)
+
+
+def _with_values(steps: list[Step], values: Mapping[str, Format]) -> list[Step]:
+    """Return the steps with the coded values of their weights in place of what the model holds.
+
+    Raises:
+        ModelError: a value belongs to no step, or stands for other weights than the model has.
+    """
+    left, out = dict(values), []
+    for step in steps:
+        value = left.pop(f"{step.name}.weight", None)
+        if value is not None:
+            weight = _weight(step)
+            if value.shape != weight.shape or not np.allclose(value.unpack(), weight, rtol=1e-5, atol=1e-7):
+                raise ModelError(f"the value of '{step.name}.weight' must stand for the weights that the model holds: apply it first")
+            step = replace(step, weight=value)
+        out.append(step)
+    if left:
+        raise ModelError(f"the value of {min(left)!r} belongs to no convolution or linear layer of the network")
+    return out
 
 
 class _Lowering:
@@ -230,16 +256,30 @@ def _with_formats(steps: list[Step], image: Shape, formats: str) -> list[Step]:
     except FileFormatError as error:
         raise ModelError(f"the network cannot take inputs of shape {image}: {error}") from error
     products = [_products(step, shape) for step, shape in zip(steps, shapes[1:], strict=True)]
-    sparse = [step.weight is not None and (formats == "csr" or (formats == "auto" and _density(step) <= _limit(step))) for step in steps]
-    if formats == "auto":
-        total = sum(products)
-        majority = sum(n for n, chosen in zip(products, sparse, strict=True) if chosen) * 2 > total
-        sparse = [majority if 0 < n < SMALL_SHARE * total else chosen for n, chosen in zip(products, sparse, strict=True)]
-    return [_packed(step) if chosen else step for step, chosen in zip(steps, sparse, strict=True)]
+    if formats != "auto":
+        return [step if step.weight is None else replace(step, weight=smallest(_weight(step), [formats])) for step in steps]
+    sparse = [step.op == "conv" and _density(step) <= CONV_DENSITY for step in steps]
+    total = sum(products)
+    majority = sum(n for n, chosen in zip(products, sparse, strict=True) if chosen) * 2 > total
+    sparse = [majority if 0 < n < SMALL_SHARE * total else chosen for n, chosen in zip(products, sparse, strict=True)]
+    return [
+        _linear(step) if step.op == "linear" else _packed(step, "csr") if chosen else step
+        for step, chosen in zip(steps, sparse, strict=True)
+    ]
 
 
-def _packed(step: Step) -> Step:
-    return replace(step, weight=smallest(_weight(step), ["csr"]))
+def _packed(step: Step, *formats: str) -> Step:
+    return replace(step, weight=smallest(_weight(step), formats))
+
+
+def _linear(step: Step) -> Step:
+    """Return a linear layer in the sparse format that takes the fewest bytes, or dense where it is too dense for that."""
+    density = _density(step)
+    if density > PATTERN_DENSITY:
+        return step
+    packed = _packed(step, *_SPARSE_LINEAR)
+    is_rows = packed.weight is not None and packed.weight.kind == "csr"
+    return step if is_rows and density > LINEAR_DENSITY else packed
 
 
 def _weight(step: Step) -> np.ndarray[Any, Any]:
@@ -249,10 +289,6 @@ def _weight(step: Step) -> np.ndarray[Any, Any]:
 def _density(step: Step) -> float:
     weight = _weight(step)
     return float(np.count_nonzero(not_zero_bits(weight))) / max(1, weight.size)
-
-
-def _limit(step: Step) -> float:
-    return CONV_DENSITY if step.op == "conv" else LINEAR_DENSITY
 
 
 def _products(step: Step, shape: Shape) -> int:

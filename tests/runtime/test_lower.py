@@ -7,7 +7,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from labkit.core.errors import ConfigError, ModelError
-from labkit.runtime import compile  # noqa: A004
+from labkit.core.records import Compressed
+from labkit.runtime import Program, compile  # noqa: A004
+from tests.formats import coded
+from tests.formats.test_n_m import n_m_weight
 from tests.models.networks import lively
 
 
@@ -120,8 +123,58 @@ def test_functions_that_cannot_be_lowered_are_named(model, says):
 
 def test_bad_arguments_are_refused():
     model = nn.Sequential(nn.Conv2d(1, 1, 1))
-    with pytest.raises(ConfigError, match=r"compile\.formats must be one of auto, dense, csr, got 'coo'"):
+    with pytest.raises(ConfigError, match=r"compile\.formats must be one of auto, dense, csr, n_m, vector_sparse, got 'coo'"):
         compile(model, torch.zeros(1, 1, 2, 2), "coo")
     model[0].weight.data.fill_(float("nan"))
     with pytest.raises(ModelError, match=r"'0\.weight' holds NaN"):
         compile(model, torch.zeros(1, 1, 2, 2))
+
+
+@pytest.mark.parametrize("formats", ["n_m", "vector_sparse"])
+def test_any_weight_can_be_forced_into_a_pattern(formats):
+    model = lively(MODELS["strides"])
+    program, x = compile(model, torch.zeros(1, 3, 11, 10), formats), torch.randn(3, 3, 11, 10)
+    assert {layer.format for layer in program.layers if layer.format} == {formats}
+    np.testing.assert_allclose(program(x.numpy()), model(x).detach().numpy(), rtol=1e-4, atol=1e-4)
+
+
+def linear_layer(weight):
+    layer = nn.Linear(weight.shape[1], len(weight))
+    layer.weight.data = torch.from_numpy(weight)
+    return layer
+
+
+def test_auto_takes_the_format_of_a_linear_layers_pattern():
+    rng = np.random.default_rng(0)
+    dense = rng.standard_normal((32, 64)).astype(np.float32)
+    blocks = np.repeat(rng.random((8, 64)) < 0.45, 4, axis=0)
+    for weight, kind in (
+        (dense, "dense"),
+        (dense * (rng.random((32, 64)) < 0.45), "dense"),
+        (dense * (rng.random((32, 64)) < 0.1), "csr"),
+        (dense * blocks, "vector_sparse"),
+        (n_m_weight((32, 64), 2, 4), "n_m"),
+    ):
+        assert compile(nn.Sequential(linear_layer(weight)), torch.zeros(1, 64)).layers[0].format == kind
+
+
+def test_coded_values_run_in_their_format():
+    rng = np.random.default_rng(0)
+    values = {"0.weight": coded.codebook(rng, (6, 3, 3, 3)), "4.weight": coded.linear(rng, (5, 6 * 81), bits=4)}
+    model = lively(nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 81, 5)))
+    model[0].weight.data, model[4].weight.data = (torch.from_numpy(value.unpack()) for value in values.values())
+    x = torch.randn(3, 3, 9, 9)
+    program = compile(Compressed(model=model, network="x", values=values), x)
+    assert [layer.format for layer in program.layers] == ["codebook", "dense", "", "linear"]  # the batch norm stays
+    np.testing.assert_allclose(program(x.numpy()), model(x).detach().numpy(), rtol=1e-4, atol=1e-3)
+    again = Program.from_bytes(program._file)
+    assert np.array_equal(again(x.numpy()), program(x.numpy()))
+
+
+def test_values_that_the_model_does_not_hold_are_refused():
+    value = coded.codebook(np.random.default_rng(0), (5, 4))
+    model = nn.Sequential(nn.Linear(4, 5))
+    with pytest.raises(ModelError, match=r"'0\.weight' must stand for the weights that the model holds"):
+        compile(Compressed(model=model, network="x", values={"0.weight": value}), torch.zeros(1, 4))
+    with pytest.raises(ModelError, match=r"'7\.weight' belongs to no convolution or linear layer"):
+        compile(Compressed(model=model, network="x", values={"7.weight": value}), torch.zeros(1, 4))

@@ -205,9 +205,14 @@ def _places(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[str]:
             places.append(_place_of(step.op, step.weight))
             continue
         source = step.inputs[0]
-        made_sparse = source > 0 and places[source - 1] == "images" and len(shapes[source]) == 3
+        made_sparse = source > 0 and places[source - 1] == "images" and len(shapes[source]) == 3 and _has_lanes(step)
         places.append("images" if made_sparse else "dense")
     return places
+
+
+def _has_lanes(step: Step) -> bool:
+    """Tell whether a step without a weight can run on groups of images."""
+    return step.op not in ("concat", "hardswish") and (step.op != "average_pool" or step.kernel == (1, 1))
 
 
 def _place_of(op: str, weight: Format) -> str:

@@ -141,7 +141,7 @@ def sparse_rows() -> Iterator[Case]:
         weight = _normal(1024, 1024) * (_rng().random((1024, 1024)) >= share)
         packed = CsrTensor.pack(weight.astype(np.float32) + np.float32(0))
         for batch in (1, 64):
-            yield _linear("csr_conv", packed, batch, f"{share:.0%}")
+            yield _linear("csr_linear", packed, batch, f"{share:.0%}")
 
 
 def blocks() -> Iterator[Case]:

@@ -245,7 +245,7 @@ def _borders(stage: SparseStage) -> dict[int, int]:
 
 def _pack(step: Step, source: Place, rows: int, pixels: int) -> _Packed:
     """Turn a weight in compressed sparse rows into offsets, values and pointers, blocks of input channels apart."""
-    weight = _as_rows(step.weight)
+    weight = as_rows(step.weight)
     c_out, c_in = weight.shape[:2]
     k_h, k_w = weight.shape[2:] if len(weight.shape) == 4 else (1, 1)
     stored: Any = np.diff(weight.pointers.astype(np.int64))
@@ -264,7 +264,7 @@ def _pack(step: Step, source: Place, rows: int, pixels: int) -> _Packed:
     return _Packed(pointers, offsets[order].astype(np.int32), weight.values[order].astype(np.float32), blocks)
 
 
-def _as_rows(weight: Format | None) -> CsrTensor:
+def as_rows(weight: Format | None) -> CsrTensor:
     """Return a weight of one of the formats in `SPARSE` as compressed sparse rows of floats."""
     if isinstance(weight, CsrTensor):
         return weight

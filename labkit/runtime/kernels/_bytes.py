@@ -77,3 +77,15 @@ def repeat_word(_: Any, word: Any) -> Any:
         return builder.bitcast(emit_repeat(builder, args[0], LANES), vector.ir)
 
     return vector(types.int32), emit
+
+
+@inline
+def negative(_: Any, a: Any) -> Any:
+    """Return 1 where a float is below 0, else 0, as uint32; -0 and NaN are not below."""
+    vector = Vector(types.uint32, a.lanes)
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        zero = ir.Constant(a.ir, None)
+        return builder.zext(builder.fcmp_ordered("<", args[0], zero), vector.ir)
+
+    return vector(a), emit

@@ -1,4 +1,4 @@
-"""Direct sparse convolution, images innermost; linear layers are its 1×1 case.
+"""Direct sparse convolution, images innermost.
 
 Everything lies in one flat array `a`, the arena. Channel c, row i, pixel j of a value are `LANES` floats, one for each
 image of the group, at  base + (c · plane + i · pitch + j) · LANES. Around the image lies a border of zeros.

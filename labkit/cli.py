@@ -1,4 +1,4 @@
-"""The command line: `labkit lab | methods | compress | measure | zoo | data | bench | warm`.
+"""The command line: `labkit lab | methods | compress | measure | zoo | data | bench | warm | new-lab`.
 
 Every error that a person can mend is one sentence on standard error and exit code 1; a wrong call of the command itself
 is argparse's and exits with 2; Ctrl-C exits with 130 and leaves nothing half-written. Heavy imports wait until a command
@@ -57,6 +57,7 @@ _BENCH = """Time every kernel against dense float32 torch and the best peer that
 A ratio above 1 says how many times faster labkit's kernel is; cases that lose are shown as well.
 """
 _FORM = argparse.RawDescriptionHelpFormatter
+_NEW_LAB = "Write the first version of a lab, a panel and a notebook that work, and say what is left to do. Never replaces a file."
 _TRAIN = """Train a network of the zoo from its first weights, on the full training set.
 
 After each epoch the run is kept in DIR/NETWORK.partial.safetensors. A run that was stopped, or killed, goes on there when
@@ -131,6 +132,8 @@ def parser() -> argparse.ArgumentParser:
     timing.add_argument("--rounds", type=int, default=31, help="timed calls of each candidate (default 31)")
     timing.add_argument("--json", action="store_true", help="print the rows as JSON")
     _add(commands, "warm", _warm, "compile the kernels ahead", "Compile every kernel for this machine, so that labs start fast.")
+    new = _add(commands, "new-lab", _new_lab, "begin a lab, in a checkout", _NEW_LAB)
+    new.add_argument("name", metavar="NAME", help="as in docs/labs.md: two digits and words, 03_pruning_criteria")
     return top
 
 
@@ -294,3 +297,9 @@ def _warm(_: argparse.Namespace) -> None:
     with terminal_bar() as progress:
         warm(progress)
     print("every kernel is compiled for this machine")
+
+
+def _new_lab(args: argparse.Namespace) -> None:
+    from labkit.new_lab import new_lab
+
+    print(new_lab(args.name))

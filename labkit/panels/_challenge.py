@@ -57,7 +57,7 @@ def _bar(aim: Aim, value: float | None) -> str:
     name = html.escape(f"{quantity.label}: {now}, {goal}")
     return (
         f'<div class="lk-aim{" is-met" if share == 1.0 else ""}"><div class="lk-aim-words"><span>{quantity.label}, {goal}</span>'
-        f'<span class="lk-now">{now}{mark}</span></div><div class="lk-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+        f'<span class="lk-now">{now}{mark}</span></div><div class="lk-gauge" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
         f'aria-valuenow="{100 * share:.0f}" aria-label="{name}"><span style="width:{100 * share:.0f}%"></span></div></div>'
     )
 

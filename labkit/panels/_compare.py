@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import traitlets
 
 from labkit.core.params import Config
 from labkit.core.recipe import Recipe
-from labkit.core.records import Accuracy, Difference
-from labkit.measure.accuracy import difference, per_class
+from labkit.core.records import Difference
+from labkit.measure.accuracy import difference
 from labkit.panels import _strip
+from labkit.panels._classes import class_rows, classes_html, signed
 from labkit.panels._history import LETTERS, Entry, settings
 from labkit.panels._panel import View
 from labkit.workbench import Workbench
@@ -23,40 +24,6 @@ from labkit.workbench import Workbench
 KINDS = ("right → wrong", "wrong → right", "wrong → other wrong")
 PICTURES = 24  # on a page
 HINT = "Pin two rows of the history to see what differs between them: their settings, each class, and the images they disagree on."
-
-
-@dataclass(frozen=True)
-class ClassRow:
-    """One class of the data set.
-
-    Attributes:
-        name: of the class.
-        first, second: accuracy of the two networks on its test images.
-        difference: second less first, on the same images.
-    """
-
-    name: str
-    first: Accuracy
-    second: Accuracy
-    difference: Difference
-
-
-def class_rows(first: Entry, second: Entry, bench: Workbench) -> list[ClassRow]:
-    """Compare two entries class by class, over the same test images."""
-    labels, classes = bench.splits.test.labels, bench.splits.classes
-    one, other = per_class(first.accuracy, labels), per_class(second.accuracy, labels)
-    return [
-        ClassRow(classes[n], one[n], other[n], difference(_within(first.accuracy, labels, n), _within(second.accuracy, labels, n), labels))
-        for n in sorted(one)
-    ]
-
-
-def _within(accuracy: Accuracy, labels: Any, label: int) -> Accuracy:
-    """Return the accuracy's predictions on the images of one class; only those, its counts are not of them."""
-    is_there = labels[accuracy.index] == label
-    if accuracy.index is None or accuracy.predictions is None:
-        return accuracy
-    return replace(accuracy, index=accuracy.index[is_there], predictions=accuracy.predictions[is_there])
 
 
 @dataclass(frozen=True)
@@ -206,7 +173,7 @@ def in_words(whole: Difference, found: Sequence[Flips]) -> str:
     """Say what the comparison comes to."""
     counts = ", ".join(f"{len(each.index):,} {name}" for name, each in zip(KINDS, found, strict=True))
     sure = "which the test images cannot tell from none" if whole.low <= 0 <= whole.high else "which is more than chance"
-    points = f"{_signed(whole.share)} points (95 % interval {_signed(whole.low)} to {_signed(whole.high)})"
+    points = f"{signed(whole.share)} points (95 % interval {signed(whole.low)} to {signed(whole.high)})"
     return f"From A to B the accuracy changes by {points}, {sure}. Of {whole.n:,} images, {counts}."
 
 
@@ -259,41 +226,6 @@ def figure_rows(first: Entry, second: Entry) -> list[tuple[str, str, str]]:
 
     one, other = figures(first), figures(second)
     return [(name, one[name], other[name]) for name in one]
-
-
-def classes_html(rows: Sequence[ClassRow]) -> str:
-    """Return a table of the classes: accuracy of both, and the difference as a bar with its interval, in points."""
-    reach = max([0.01, *(max(abs(row.difference.low), abs(row.difference.high)) for row in rows)])
-    body = "".join(
-        f'<tr><th scope="row">{_e(row.name)}</th><td>{row.first.share:.1%}</td><td>{row.second.share:.1%}</td>'
-        f"<td>{_signed(row.difference.share)} <small>({_signed(row.difference.low)} to {_signed(row.difference.high)})</small></td>"
-        f'<td class="lk-bar-cell" aria-hidden="true">{_bar(row.difference, reach)}</td></tr>'
-        for row in rows
-    )
-    return (
-        '<table class="lk-classes"><caption>Accuracy on each class; difference in points with its 95 % interval</caption>'
-        '<thead><tr><th scope="col">class</th><th scope="col">A</th><th scope="col">B</th><th scope="col">B less A</th>'
-        f'<td></td></tr></thead><tbody>{body}</tbody></table>'
-    )  # fmt: skip
-
-
-def _bar(found: Difference, reach: float) -> str:
-    """Return the difference as a bar from the middle, with a line over its interval; all in percent of the cell."""
-
-    def place(value: float) -> float:
-        return 50 + 50 * value / reach
-
-    low, high = sorted((place(0), place(found.share)))
-    kind = "is-up" if found.share >= 0 else "is-down"
-    bar = f'<span class="lk-bar {kind}" style="left:{low:.1f}%;width:{high - low:.1f}%"></span>'
-    line = f'<span class="lk-bar-line" style="left:{place(found.low):.1f}%;width:{place(found.high) - place(found.low):.1f}%"></span>'
-    return f'<div class="lk-bar-box">{bar}{line}</div>'
-
-
-def _signed(share: float) -> str:
-    """Return a share in points, with its sign."""
-    points = round(100 * share, 1)
-    return f"{'+' if points > 0 else '−' if points < 0 else '±'}{abs(points):.1f}"
 
 
 def _e(text: str) -> str:

@@ -48,6 +48,7 @@ class ControlSet:
         self.widget.add_class("lk-controls")
         self.by_path: dict[Path, ipywidgets.Widget] = {}
         self._quiet = False
+        self._shown: dict[Path, Any] = {}
 
     def show(self, config: Config) -> None:
         """Make the controls agree with `config`, adding and removing those of parts' own methods."""
@@ -60,7 +61,9 @@ class ControlSet:
                 value = _shown(value_at(config, path))
                 if isinstance(widget, ipywidgets.Dropdown) and value not in [option for _, option in widget.options]:
                     widget.options = (*widget.options, (_in_words(value), value))  # from a link, beside this lab's presets
-                widget.value = value
+                if not _is_same(widget, widget.value, value):
+                    widget.value = value
+                self._shown[path] = value
         finally:
             self._quiet = False
 
@@ -94,8 +97,8 @@ class ControlSet:
         widget = widget_for(replace(spec, choices=presets) if presets else spec, label, _shown(value_at(config, path)))
 
         def moved(change: dict[str, Any]) -> None:
-            if not self._quiet:
-                self._changed(path, change["new"])
+            if not self._quiet and not _is_same(widget, change["new"], self._shown.get(path)):
+                self._changed(path, _on_step(widget, change["new"]))
 
         widget.observe(moved, names="value")
         return widget
@@ -123,9 +126,30 @@ def widget_for(spec: Spec, label: str, value: Any) -> ipywidgets.Widget:
     common |= {"min": spec.low, "max": spec.high, "step": spec.step, "continuous_update": True}
     if whole:
         return ipywidgets.IntSlider(value=value, **common)
-    digits = max(0, len(f"{spec.step:g}".partition(".")[2]))
+    digits = _digits(spec.step)
     readout = f".{max(0, digits - 2)}%" if spec.unit == "share" else f".{digits}f"
     return ipywidgets.FloatSlider(value=value, readout_format=readout, **common)
+
+
+def _is_same(widget: ipywidgets.Widget, one: Any, other: Any) -> bool:
+    """Whether two values are one place of a control.
+
+    A slider shows the step nearest to a value between two, and the page sends that step back as if a person had chosen it.
+    """
+    if isinstance(widget, ipywidgets.FloatSlider) and other is not None:
+        return bool(round((one - widget.min) / widget.step) == round((other - widget.min) / widget.step))
+    return bool(one == other)
+
+
+def _on_step(widget: ipywidgets.Widget, value: Any) -> Any:
+    """Return a slider's value as people write it: the page counts in steps and sends 0.8000000000000002."""
+    if not isinstance(widget, ipywidgets.FloatSlider):
+        return value
+    return round(value, max(_digits(widget.step), _digits(widget.min)))
+
+
+def _digits(number: float) -> int:
+    return len(f"{number:g}".partition(".")[2])
 
 
 def _in_words(option: Any) -> str:

@@ -28,7 +28,7 @@ class Palette:
 
 
 LIGHT = Palette("#3d4654", "#e3e7ed", "#aab4c2", "#0072b2", "#d55e00", ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"))
-DARK = Palette("#c3cad5", "#2c3440", "#66717f", "#56b4e9", "#f0833a", ("#56b4e9", "#f0833a", "#2bc59b", "#e39cc4", "#8fd0f5", "#f2b632"))
+DARK = Palette("#c3cad5", "#2c3440", "#66717f", "#56b4e9", "#f0833a", ("#56b4e9", "#f0833a", "#2bc59b", "#e39cc4", "#c3e6fb", "#f2b632"))
 
 
 class LiveModel(BokehModel):

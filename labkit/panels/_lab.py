@@ -153,8 +153,7 @@ class Lab:
 
     Attributes:
         name: its row in docs/labs.md.
-        question: what it answers, one sentence.
-        minutes: how long it takes to go through.
+        question: what the page asks, one sentence; docs/labs.md has a shorter one.
         steps: three to five, of which one is a guess.
         challenge: what to reach.
         methods: names of the methods whose cards About shows.
@@ -163,7 +162,6 @@ class Lab:
 
     name: str
     question: str
-    minutes: int
     steps: tuple[TryThis, ...]
     challenge: Challenge
     methods: tuple[str, ...] = ()

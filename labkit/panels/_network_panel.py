@@ -85,7 +85,8 @@ class NetworkPanel(Panel[S], Generic[S]):
         self.layer = ipywidgets.Dropdown(description="layer in view")
         self.reset_button = ipywidgets.Button(description="Reset", tooltip="Back to the settings this lab began with")
         self.network.observe(self.guard(lambda change: self.choose_network(change["new"])), names="value")
-        self.layer.observe(self.guard(lambda change: self.choose_layer(change["new"])), names="value")
+        self._layer_chosen = self.guard(lambda change: self.choose_layer(change["new"]))
+        self.layer.observe(self._layer_chosen, names="value")
         self.reset_button.on_click(self.guard(lambda _: self.reset()))
         self.top = ipywidgets.HBox([self.network, self.layer, self.reset_button, self.copy_button])
         self.top.add_class("lk-top")
@@ -142,7 +143,7 @@ class NetworkPanel(Panel[S], Generic[S]):
         found = self.measured
         if found is None or found.accuracy is None or found.accuracy.n < len(self.bench.splits.test):
             return Figures()
-        if found.compressed is None or found.accuracy is found.unsettled:
+        if found.compressed is None:
             return Figures()  # batch norm is still to be measured anew
         speed = None if found.own_timing is None else found.own_timing.ratio
         energy = sum(self.bench.energy(found.cost, found.size).values())
@@ -199,7 +200,9 @@ class NetworkPanel(Panel[S], Generic[S]):
     def draw_controls(self) -> None:
         names = layers_of(self.bench)
         if self.layer.options != names:
-            self.layer.options = names
+            self.layer.unobserve(self._layer_chosen, names="value")  # a new list shows its first: nobody's choice
+            self.layer.options, self.layer.value = names, self.state.layer
+            self.layer.observe(self._layer_chosen, names="value")
         self.network.value, self.layer.value = self.state.network, self.state.layer
 
     def _draw_strip(self) -> None:

@@ -52,7 +52,7 @@ class Panel(Generic[S]):
         self.worker = Worker(self._failed)
         self._lock = threading.RLock()
         self._version = 0
-        self.below: list[ipywidgets.Widget] = []  # over the whole width, under controls and views
+        self.below: list[ipywidgets.Widget] = []  # under the views
         self._figures = figures
         self.page = Page(figures=len(figures), lab=lab.name)
         self.page.observe(self.guard(lambda _: self._paint()), names="dark")
@@ -71,12 +71,11 @@ class Panel(Generic[S]):
         self, top: ipywidgets.Widget, strip: ipywidgets.Widget, controls: list[ipywidgets.Widget], views: list[ipywidgets.Widget]
     ) -> None:
         """Put the parts of the page in the order in which every lab has them."""
-        side, main = ipywidgets.VBox(controls), ipywidgets.Box(views)
-        for box, name in ((side, "lk-side"), (main, "lk-views")):
+        side, main, below = ipywidgets.VBox(controls), ipywidgets.Box(views), ipywidgets.VBox(self.below)
+        body = ipywidgets.Box([side, main, self.guide.widget, below])
+        for box, name in ((side, "lk-side"), (main, "lk-views"), (below, "lk-below"), (body, "lk-body")):
             box.add_class(name)
-        body = ipywidgets.Box([side, main, self.guide.widget])
-        body.add_class("lk-body")
-        parts = [self._question, top, strip, self.status.widget, body, *self.below, self.guide.about.widget, self.page]
+        parts = [self._question, top, strip, self.status.widget, body, self.guide.about.widget, self.page]
         self.widget = ipywidgets.VBox(parts)
         self.widget.add_class("lk-lab")
 

@@ -67,7 +67,7 @@ def accuracy_cell(found: Accuracy | None, dense: float, total: int, unsettled: A
     points = 100 * (found.share - dense)
     seen = f"all {total:,} images" if found.n == total else f"{found.n:,} of {total:,} images"
     title = f"{found.correct:,} of {found.n:,} correct; 95 % interval {found.low:.2%} to {found.high:.2%}; dense {dense:.2%}"
-    before = f" · {unsettled.share:.0%} before new batch norm" if unsettled is not None else ""
+    before = f"\u00a0· {unsettled.share:.0%} before new batch norm" if unsettled is not None else ""
     return Cell("accuracy", f"{found.share:.1%} ± {half:.1f}", f"{_signed(points)} points · {seen}{before}", found.n == total, title)
 
 

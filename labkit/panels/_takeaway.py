@@ -17,6 +17,8 @@ HINT = (
     "The program makes the network on show, the recipe is replayed by `labkit compress`, the model is the file whose size the strip tells."
 )
 
+PARTIAL = "Training was cancelled on the way to this network. The model is saved as it is; program and recipe train to the end, and so make another one."
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -82,13 +84,15 @@ class Takeaway:
 
     def draw(self) -> None:
         """Show the program of the network on show, if people want to see it."""
+        taken = self._ask()
+        self.view.say(HINT if taken.reached is None else PARTIAL)
         self.code_button.description = "Hide the code" if self.code_button.value else "Show the code"
         if not self.code_button.value:
             self._holder.children = []
             return
         if self._code is None:
             self._code = Code()
-        self._code.text = program(self._ask().recipe)
+        self._code.text = program(taken.recipe)
         self._holder.children = [self._code]
 
     def moved(self) -> None:
@@ -105,7 +109,7 @@ class Takeaway:
         taken = self._ask()
         self._download.save(f"{taken.name}.yaml", recipe_file(taken).encode(), "application/yaml")
         if taken.reached is not None:
-            self._say("Saved. Training was cancelled on the way to this network: the recipe trains to the end, and so makes another one.")
+            self._say(f"Saved. {PARTIAL}")
 
     def save_model(self) -> None:
         """Save the packed network, or do so once it has settled."""

@@ -73,7 +73,6 @@ def _half_the_channels(first: State) -> State:
 LAB = Lab(
     name="02_pruning_granularity",
     question="At the same share of zeros, what do single weights and whole channels cost in accuracy, and what do they gain in bytes and time?",
-    minutes=20,
     steps=(
         TryThis(
             "half_is_free",

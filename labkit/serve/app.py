@@ -7,6 +7,7 @@ import threading
 import webbrowser
 from pathlib import Path
 from socket import socket
+from typing import Any
 
 from labkit.core.errors import ConfigError, LabkitError
 from labkit.labs import find_lab, lab_names, labs_folder
@@ -54,6 +55,13 @@ def serve(lab: str | None, *, port: int = 8866, open_browser: bool = True, folde
         server.serve(sockets, ready)
     finally:
         LabServer.clear_instance()
+
+
+def behind_jupyter() -> dict[str, Any]:
+    """Return how jupyter-server-proxy starts this server at `labkit/` of a Jupyter server; Binder's launch link leads there."""
+    command = [sys.executable, "-m", "labkit", "lab", "--no-browser", "--port", "{port}", "--base-url", "{base_url}labkit/"]
+    entry = {"title": "labkit", "enabled": True}
+    return {"command": command, "absolute_url": True, "timeout": 120, "new_browser_tab": True, "launcher_entry": entry}
 
 
 def _checked_path(base_url: str) -> str:

@@ -38,7 +38,8 @@ def test_version_is_declared_once_and_in_the_changelog() -> None:
 def test_environment_has_the_same_dependencies() -> None:
     listed = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     have = dict(re.match(r"^([\w-]+)(.*)$", each).groups() for each in listed)  # type: ignore[union-attr]
-    want = {CONDA_NAMES.get(name, name): pin for name, pin in dependencies().items()}
+    binder = dict(requirement(each) for each in project()["project"]["optional-dependencies"]["binder"])
+    want = {CONDA_NAMES.get(name, name): pin for name, pin in (dependencies() | binder).items()}
     assert re.fullmatch(r"=3\.\d+", have.pop("python")), "environment.yml pins one Python, as in python=3.12"
     assert have.pop("pip") == ""
     assert have == want
@@ -46,6 +47,12 @@ def test_environment_has_the_same_dependencies() -> None:
 
 def test_binder_builds_the_same_environment() -> None:
     assert (ROOT / "binder" / "environment.yml").read_bytes() == (ROOT / "environment.yml").read_bytes()
+
+
+def test_the_launch_link_leads_to_what_the_package_offers_a_jupyter_server() -> None:
+    (link,) = re.findall(r"https://mybinder\.org/\S+", (ROOT / "README.md").read_text(encoding="utf-8"))
+    (name,) = project()["project"]["entry-points"]["jupyter_serverproxy_servers"]
+    assert link.endswith(f"?urlpath={name}/")
 
 
 def test_every_dependency_has_a_reason() -> None:

@@ -68,6 +68,18 @@ def test_it_is_formatted_as_ruff_formats(name: str) -> None:
         assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{text}"
 
 
+@pytest.mark.skipif(shutil.which("ruff", path=str(Path(sys.executable).parent)) is None, reason="ruff is not installed")
+def test_lines_break_where_ruff_breaks_them_whatever_the_length() -> None:
+    programs = [program(recipe([{"method": "uniform_ratio", "layers": "x" * n}, *CASES["weight"]])) for n in range(90)]
+    programs += [
+        program(recipe([{"method": "magnitude", "ratio": {"name": "uniform_ratio", "sparsity": 0.5 + 10**-n}}])) for n in range(1, 16)
+    ]
+    text = "\n".join(each[each.index("recipe = ") : each.index("\nresult = ")] for each in programs)
+    command = [Path(sys.executable).parent / "ruff", "format", "--diff", "--isolated", "-"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 def test_names_that_need_it_are_escaped() -> None:
     text = program(recipe([{"method": "magnitude", "layers": 'a"b\\c\nd'}]))
     found: dict[str, Recipe] = {}

@@ -116,3 +116,33 @@ def test_controls_can_be_locked():
     assert controls.by_path[("share",)].disabled
     controls.enable(True)
     assert not controls.by_path[("share",)].disabled
+
+
+def test_a_slider_that_sends_its_nearest_step_back_changes_nothing():
+    changed = []
+    controls = ControlSet("Plain", [Control(("share",))], lambda path, value: changed.append(value))
+    controls.show(Plain(share=0.377))
+    slider = controls.by_path[("share",)]
+    assert slider.value == 0.377
+    slider.value = 0.38  # what the page makes of 0.377
+    controls.show(Plain(share=0.377))
+    assert changed == []
+    slider.value = 0.39
+    assert changed == [0.39]
+
+
+def test_a_slider_gives_values_as_people_write_them():
+    changed = []
+    controls = ControlSet("Plain", [Control(("share",))], lambda path, value: changed.append(value))
+    controls.show(Plain(share=0.5))
+    controls.by_path[("share",)].value = 0.8000000000000002
+    assert changed == [0.8]
+
+
+def test_a_value_beside_the_presets_becomes_one_of_them():
+    controls = ControlSet("Plain", [Control(("count",), presets=(1, 2))], lambda path, value: None)
+    controls.show(Plain(count=2))
+    controls.show(Plain(count=7))
+    assert controls.by_path[("count",)].value == 7
+    controls.show(Plain(count=1))
+    assert [option for _, option in controls.by_path[("count",)].options] == [1, 2, 7]

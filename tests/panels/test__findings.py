@@ -83,6 +83,17 @@ def test_a_row_that_is_not_there_and_a_message_that_means_nothing_change_nothing
     assert two.findings.history.pins == ()
 
 
+def test_the_present_row_is_marked_before_it_is_measured_again_and_no_row_if_there_is_none(two):
+    first = two.findings.table.rows[0]["key"]
+    before = two.findings.table.version
+    two.findings.choose(first)
+    assert (two.findings.table.chosen, two.findings.table.version) == (first, before + 1)
+    two.findings.choose(first)
+    assert two.findings.table.version == before + 1, "nothing new is sent"
+    two.findings.choose("0" * 12)
+    assert two.findings.table.chosen not in [row["key"] for row in two.findings.table.rows]
+
+
 def test_nobody_goes_back_while_a_job_runs(two):
     two.enable(False)
     assert two.findings.table.enabled is False

@@ -41,9 +41,9 @@ def test_a_bar_is_full_exactly_where_the_aim_is_met(aim, value, fill):
         (lambda: Aim("beauty", most=1), "no figure 'beauty'"),
         (lambda: Aim("bytes"), "either"),
         (lambda: Aim("bytes", most=1, least=1), "either"),
-        (lambda: Lab("01_x", "?", 5, (step("a"), GUESS), Challenge("", ())), "three to five"),
-        (lambda: Lab("01_x", "?", 5, (step("a"), step("a"), GUESS), Challenge("", ())), "three to five"),
-        (lambda: Lab("01_x", "?", 5, (step("a"), step("b"), step("c")), Challenge("", ())), "one step with a guess"),
+        (lambda: Lab("01_x", "?", (step("a"), GUESS), Challenge("", ())), "three to five"),
+        (lambda: Lab("01_x", "?", (step("a"), step("a"), GUESS), Challenge("", ())), "three to five"),
+        (lambda: Lab("01_x", "?", (step("a"), step("b"), step("c")), Challenge("", ())), "one step with a guess"),
     ],
 )
 def test_what_does_not_fit_is_refused(make, words):

@@ -95,7 +95,10 @@ def test_where_training_was_cancelled_the_recipe_says_that_it_goes_on(bench, tak
     part = replace(taken, reached=0.4)
     made, bag = card(bench, [part], said)
     made.recipe_button.click()
-    assert "makes another one" in said[-1]
+    assert "make another one" in said[-1]
+    assert "train to the end" not in made.view._summary.value
+    made.draw()
+    assert "train to the end" in made.view._summary.value
     assert "# Training was cancelled" in next(iter(bag.files.values())).decode()
     assert recipes.from_yaml(recipe_file(part)).digest == part.recipe.digest
     assert "cancelled" not in recipe_file(taken)

@@ -13,9 +13,7 @@ from labkit.panels._code import Code, program
 from labkit.panels._download import Download
 from labkit.panels._panel import View
 
-HINT = (
-    "The program makes the network on show, the recipe is replayed by the command labkit compress, the model is the file whose size the strip tells."
-)
+HINT = "The program makes the network on show, the recipe is replayed by the command labkit compress, the model is the file whose size the strip tells."
 
 PARTIAL = "Training was cancelled on the way to this network. The model is saved as it is; program and recipe train to the end, and so make another one."
 

@@ -142,7 +142,7 @@ class NetworkPanel(Panel[S], Generic[S]):
         found = self.measured
         if found is None or found.accuracy is None or found.accuracy.n < len(self.bench.splits.test):
             return Figures()
-        if found.compressed is None or found.accuracy is found.unsettled:
+        if found.compressed is None:
             return Figures()  # batch norm is still to be measured anew
         speed = None if found.own_timing is None else found.own_timing.ratio
         energy = sum(self.bench.energy(found.cost, found.size).values())

@@ -67,7 +67,7 @@ def accuracy_cell(found: Accuracy | None, dense: float, total: int, unsettled: A
     points = 100 * (found.share - dense)
     seen = f"all {total:,} images" if found.n == total else f"{found.n:,} of {total:,} images"
     title = f"{found.correct:,} of {found.n:,} correct; 95 % interval {found.low:.2%} to {found.high:.2%}; dense {dense:.2%}"
-    before = f" · {unsettled.share:.0%} before new batch norm" if unsettled is not None else ""
+    before = f"\u00a0· {unsettled.share:.0%} before new batch norm" if unsettled is not None else ""
     return Cell("accuracy", f"{found.share:.1%} ± {half:.1f}", f"{_signed(points)} points · {seen}{before}", found.n == total, title)
 
 
@@ -80,8 +80,11 @@ def bytes_cell(size: int, dense: int, excuse: str) -> Cell:
 def macs_cell(cost: Cost, dense: Cost) -> Cell:
     """Multiply-accumulates an image: what a dense engine computes, and those whose weight is not zero."""
     title = f"{cost.macs:,} MACs, {cost.effective_macs:,} with a weight that is not zero; dense {dense.macs:,}"
-    zeros = "" if cost.effective_macs == cost.macs else f"weight not zero, of {millions(cost.macs)} · "
-    return Cell("MACs per image", millions(cost.effective_macs), f"{zeros}{millions(dense.macs)} dense", title=title)
+    of = f"{millions(dense.macs)} dense"
+    if cost.effective_macs < cost.macs:
+        left = "" if cost.macs == dense.macs else f"{millions(cost.macs)} in what is left, "
+        of = f"with a weight that is not zero; {left}{of}"
+    return Cell("MACs per image", millions(cost.effective_macs), of, title=title)
 
 
 def latency_cell(found: Latency | None, ratio: float | None, excuse: str, *, is_current: bool) -> Cell:

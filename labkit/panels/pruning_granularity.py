@@ -174,8 +174,8 @@ class PruningGranularity(NetworkPanel[State]):
             controls.show(getattr(self.state, name))
 
     def why_slow(self) -> str:
-        if self.state.granularity == "weight" and self.state.sparsity < 0.7:
-            return "not faster: below about 70 % zeros a CPU multiplies densely"
+        if self.state.granularity == "weight":
+            return f"not faster: finding the {1 - self.state.sparsity:.0%} that stay costs what skipping the zeros saves"
         return super().why_slow()
 
     def draw_layer(self) -> None:

@@ -4,9 +4,8 @@ Each `torch.fx` node becomes one step, or becomes part of the step before it: a 
 nothing. An operation that is not listed here is refused by name.
 """
 
-import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,24 +14,14 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from labkit.core.errors import ConfigError, FileFormatError, ModelError
+from labkit.core.errors import ConfigError, ModelError
 from labkit.core.records import Compressed
-from labkit.formats import Format, not_zero_bits, smallest
+from labkit.formats import smallest
 from labkit.models.fold import fold_batch_norm, trace
 from labkit.models.zoo import check_finite
+from labkit.runtime.choose import FORMATS, with_formats, with_values
 from labkit.runtime.program import Program
-from labkit.runtime.steps import Pair, Shape, Step, value_shapes
-
-CONV_DENSITY = 0.5
-LINEAR_DENSITY = 0.3
-PATTERN_DENSITY = 0.5
-SMALL_SHARE = 0.1
-"""The rule of "auto": a convolution is sparse if at most half of its weights are not zero, a linear layer if at most
-three tenths are, or half of them in whole blocks of outputs or as N:M, where that takes fewer bytes. A convolution with less than a tenth of all convolutions' products goes with the majority of those
-products, since changing the layout around it would cost more than it saves."""
-
-FORMATS = ("dense", "csr", "n_m", "vector_sparse")
-_SPARSE_LINEAR = ("csr", "n_m", "vector_sparse")
+from labkit.runtime.steps import Pair, Step
 
 _NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
 
@@ -45,7 +34,7 @@ def compile(  # noqa: A001  # what it is called everywhere
     Args:
         compressed_or_model: the network; it is not changed.
         example: an input (n, c, h, w) or (n, features); only its shape counts, and n does not.
-        formats: "auto" (see `CONV_DENSITY`), or one of `FORMATS` for all weights. A weight that has a coded value in
+        formats: "auto" (see `labkit.runtime.choose`), or one of `FORMATS` for all weights. A weight that has a coded value in
             `Compressed.values` keeps that, whatever is asked for, and a batch norm behind it stays a step of its own.
 
     Raises:
@@ -61,27 +50,7 @@ def compile(  # noqa: A001  # what it is called everywhere
     check_finite(model.state_dict())
     folded = fold_batch_norm(model, keep={name.removesuffix(".weight") for name in values})
     steps, image = _Lowering(folded).steps(), tuple(example.shape[1:])
-    return Program(_with_values(_with_formats(steps, image, formats), values), image, note)
-
-
-def _with_values(steps: list[Step], values: Mapping[str, Format]) -> list[Step]:
-    """Return the steps with the coded values of their weights in place of what the model holds.
-
-    Raises:
-        ModelError: a value belongs to no step, or stands for other weights than the model has.
-    """
-    left, out = dict(values), []
-    for step in steps:
-        value = left.pop(f"{step.name}.weight", None)
-        if value is not None:
-            weight = _weight(step)
-            if value.shape != weight.shape or not np.allclose(value.unpack(), weight, rtol=1e-5, atol=1e-7):
-                raise ModelError(f"the value of '{step.name}.weight' must stand for the weights that the model holds: apply it first")
-            step = replace(step, weight=value)
-        out.append(step)
-    if left:
-        raise ModelError(f"the value of {min(left)!r} belongs to no convolution or linear layer of the network")
-    return out
+    return Program(with_values(with_formats(steps, image, formats), values), image, note)
 
 
 class _Lowering:
@@ -125,7 +94,7 @@ class _Lowering:
             what, name = getattr(node.target, "__name__", str(node.target)), node.name
         if made is None:
             raise ModelError(f"the operation {what} ({name}) cannot be lowered: the runtime knows {', '.join(_known())}")
-        sources = [arg for arg in node.args if isinstance(arg, fx.Node)]
+        sources = _sources(node)
         return self._place(replace(made, name=name, inputs=tuple(self._values[arg] for arg in sources)), sources[0])
 
     def _place(self, step: Step, source: fx.Node) -> int:
@@ -177,15 +146,26 @@ def _max_pool(kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool)
 
 
 def _average_pool(size: Any) -> Step:
-    if _pair(size if isinstance(size, int) else tuple(size)) != (1, 1):
-        raise ModelError(f"adaptive average pooling must be to 1 × 1, got {size}")
-    return Step("average_pool", "", ())
+    out = (size, size) if isinstance(size, int) else tuple(size or ())
+    if len(out) != 2 or not all(isinstance(each, int) for each in out):
+        raise ModelError(f"adaptive average pooling must be to a fixed height and width, got {size}")
+    return Step("average_pool", "", (), kernel=_pair(out))
+
+
+def _concat(node: fx.Node) -> Step | None:
+    return Step("concat", "", ()) if _argument(node, 1, "dim", 0) == 1 and len(_sources(node)) > 1 else None
 
 
 def _flatten(start: int, end: int) -> Step:
     if (start, end) != (1, -1):
         raise ModelError(f"flatten must keep the batch and nothing else, got dimensions {start} to {end}")
     return Step("flatten", "", ())
+
+
+def _sources(node: fx.Node) -> list[fx.Node]:
+    """Return the values that a node reads, in order; a concatenation has them in a list."""
+    listed = [each for arg in node.args for each in (arg if isinstance(arg, list | tuple) else (arg,))]
+    return [each for each in listed if isinstance(each, fx.Node)]
 
 
 def _argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
@@ -205,6 +185,7 @@ def _mean(node: fx.Node) -> Step | None:
 
 
 _RELU, _RELU6, _SKIP = Step("clip", "", (), low=0.0), Step("clip", "", (), low=0.0, high=6.0), Step("nothing", "", ())
+_HARDSWISH = Step("hardswish", "", ())
 
 _MODULES: dict[Any, Callable[[Any], Step]] = {
     nn.Conv2d: _conv,
@@ -213,6 +194,7 @@ _MODULES: dict[Any, Callable[[Any], Step]] = {
     nn.ReLU6: lambda _: _RELU6,  # before Hardtanh, whose kind it is
     nn.ReLU: lambda _: _RELU,
     nn.Hardtanh: lambda module: Step("clip", "", (), low=float(module.min_val), high=float(module.max_val)),
+    nn.Hardswish: lambda _: _HARDSWISH,
     nn.MaxPool2d: lambda pool: _max_pool(pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode),
     nn.AdaptiveAvgPool2d: lambda pool: _average_pool(pool.output_size),
     nn.Flatten: lambda flatten: _flatten(flatten.start_dim, flatten.end_dim),
@@ -226,6 +208,9 @@ _FUNCTIONS: dict[Any, Callable[[fx.Node], Step | None]] = {
     F.relu: lambda _: _RELU,
     torch.relu: lambda _: _RELU,
     F.relu6: lambda _: _RELU6,
+    F.hardswish: lambda _: _HARDSWISH,
+    torch.cat: _concat,
+    torch.concat: _concat,
     F.dropout: lambda _: _SKIP,
     F.adaptive_avg_pool2d: lambda node: _average_pool(_argument(node, 1, "output_size", None)),
     torch.flatten: lambda node: _flatten(_argument(node, 1, "start_dim", 0), _argument(node, 2, "end_dim", -1)),
@@ -247,50 +232,3 @@ def _known() -> list[str]:
     kinds = [kind for key in _MODULES for kind in (key if isinstance(key, tuple) else (key,))]
     functions = [getattr(function, "__name__", str(function)) for function in _FUNCTIONS]
     return sorted({*(kind.__name__ for kind in kinds), *functions, *_METHODS})
-
-
-def _with_formats(steps: list[Step], image: Shape, formats: str) -> list[Step]:
-    """Return the steps with each weight in the format that was asked for, or that the rule of "auto" gives."""
-    try:
-        shapes = value_shapes(steps, image)
-    except FileFormatError as error:
-        raise ModelError(f"the network cannot take inputs of shape {image}: {error}") from error
-    products = [_products(step, shape) for step, shape in zip(steps, shapes[1:], strict=True)]
-    if formats != "auto":
-        return [step if step.weight is None else replace(step, weight=smallest(_weight(step), [formats])) for step in steps]
-    sparse = [step.op == "conv" and _density(step) <= CONV_DENSITY for step in steps]
-    total = sum(products)
-    majority = sum(n for n, chosen in zip(products, sparse, strict=True) if chosen) * 2 > total
-    sparse = [majority if 0 < n < SMALL_SHARE * total else chosen for n, chosen in zip(products, sparse, strict=True)]
-    return [
-        _linear(step) if step.op == "linear" else _packed(step, "csr") if chosen else step
-        for step, chosen in zip(steps, sparse, strict=True)
-    ]
-
-
-def _packed(step: Step, *formats: str) -> Step:
-    return replace(step, weight=smallest(_weight(step), formats))
-
-
-def _linear(step: Step) -> Step:
-    """Return a linear layer in the sparse format that takes the fewest bytes, or dense where it is too dense for that."""
-    density = _density(step)
-    if density > PATTERN_DENSITY:
-        return step
-    packed = _packed(step, *_SPARSE_LINEAR)
-    is_rows = packed.weight is not None and packed.weight.kind == "csr"
-    return step if is_rows and density > LINEAR_DENSITY else packed
-
-
-def _weight(step: Step) -> np.ndarray[Any, Any]:
-    return np.zeros(0, np.float32) if step.weight is None else step.weight.unpack()
-
-
-def _density(step: Step) -> float:
-    weight = _weight(step)
-    return float(np.count_nonzero(not_zero_bits(weight))) / max(1, weight.size)
-
-
-def _products(step: Step, shape: Shape) -> int:
-    """Return the multiply-accumulates of a convolution for one image; 0 for any other step."""
-    return math.prod(shape[1:]) * math.prod(step.weight.shape) if step.op == "conv" and step.weight is not None else 0

@@ -12,16 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labkit.formats import Format
+from labkit.formats.csr import CsrTensor
 from labkit.formats.n_m import NMTensor
 from labkit.formats.vector_sparse import VectorSparseTensor
 from labkit.runtime.codes import Codes, codes_of
-from labkit.runtime.kernels import lookup_linear, n_m_linear, vector_linear
+from labkit.runtime.kernels import csr_linear, lookup_linear, n_m_linear, vector_linear
 from labkit.runtime.kernels._simd import LANES, aligned
 from labkit.runtime.kernels.transpose import transpose
+from labkit.runtime.sparse import ROWS, as_rows
 from labkit.runtime.steps import Shape, Step, bias_of
 
 FEW = 8
 """Up to so many samples go through a kernel for one sample, one after the other; decoded weights serve more better."""
+FEW_ROWS = 2
+"""The same for compressed sparse rows, whose kernel for one sample reads a single input for each weight."""
 
 Values = NDArray[np.float32]
 
@@ -56,19 +60,20 @@ class PackedStage:
             spent: seconds of each step and, last, of getting in and out; added to, when given.
         """
         for row, (number, source, layer) in enumerate(self._layers):
+            start = perf_counter()
+            x = np.ascontiguousarray(values[source], np.float32)
             before = perf_counter()
-            values[number] = layer(np.ascontiguousarray(values[source], np.float32))
+            values[number] = layer(x)
             if spent is not None:
                 spent[row] += perf_counter() - before
+                spent[-1] += before - start
 
 
 def can_run(weight: Format) -> bool:
     """Tell whether a linear layer with this weight has a kernel here; others run on unpacked weights."""
-    if isinstance(weight, VectorSparseTensor):
+    if isinstance(weight, VectorSparseTensor | NMTensor):
         return weight.values.dtype == np.float32
-    if isinstance(weight, NMTensor):
-        return weight.values.dtype == np.float32
-    return codes_of(weight) is not None
+    return weight.kind in ROWS or codes_of(weight) is not None
 
 
 def layer_of(step: Step) -> Layer:
@@ -78,6 +83,8 @@ def layer_of(step: Step) -> Layer:
         return _VectorSparse(weight, step)
     if isinstance(weight, NMTensor):
         return _NM(weight, step)
+    if weight is not None and weight.kind in ROWS:
+        return _Csr(as_rows(weight), step)
     if weight is None or (codes := codes_of(weight)) is None:
         raise TypeError(f"{step.name} has no packed weight that a kernel runs on")
     return _Lookup(codes, weight, step)
@@ -119,6 +126,31 @@ class _Columns:
         out = np.empty((len(x), self._out), np.float32)
         transpose(sums, out.reshape(-1), self._out, len(x), batch, self._out)
         return out
+
+
+class _Csr:
+    def __init__(self, weight: CsrTensor, step: Step) -> None:
+        self._step = step
+        (out, width), values, columns = weight.shape, weight.values.astype(np.float32), weight.columns.astype(np.int32)
+        self._row = _on_a_line(values), _on_a_line(columns), weight.pointers.astype(np.int64)
+        self._blocks = max(1, -(-width // csr_linear.INPUTS))
+        place = columns // csr_linear.INPUTS * out + weight.index.rows
+        order = np.argsort(place, kind="stable")
+        pointers = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=self._blocks * out))]).astype(np.int64)
+        self._weights = _on_a_line(values[order]), _on_a_line(columns[order]), pointers
+        self._columns, self._y = _Columns(out, step), np.zeros(out, np.float32)
+
+    def __call__(self, x: Values) -> Values:
+        if len(x) <= FEW_ROWS:
+            return _one_by_one(x, self._step, self._one)
+        return self._columns.run(x, csr_linear.MANY, self._many)
+
+    def _one(self, row: Values) -> Values:
+        csr_linear.csr_linear_one(*self._row, row, self._y)
+        return self._y
+
+    def _many(self, kernel: Any, x: Values, y: Values, span: tuple[int, int, int]) -> None:
+        kernel(*self._weights, x, y, *span, self._blocks, self._columns.bias, *self._columns.limits)
 
 
 class _VectorSparse:

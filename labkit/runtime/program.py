@@ -193,7 +193,7 @@ def _stages(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[Stage]:
 
 
 def _places(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[str]:
-    """Return where each step runs: "dense", "images", "vectors" or "packed".
+    """Return where each step runs: "dense", "images" or "packed".
 
     A convolution whose format knows what is zero runs on groups of images, a linear layer by the kernel of its format; what
     has no kernel runs dense on unpacked weights. A step without a weight runs where its first input was made, as long as
@@ -205,16 +205,21 @@ def _places(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[str]:
             places.append(_place_of(step.op, step.weight))
             continue
         source = step.inputs[0]
-        made_sparse = source > 0 and places[source - 1] == "images" and len(shapes[source]) == 3
+        made_sparse = source > 0 and places[source - 1] == "images" and len(shapes[source]) == 3 and _has_lanes(step)
         places.append("images" if made_sparse else "dense")
     return places
+
+
+def _has_lanes(step: Step) -> bool:
+    """Tell whether a step without a weight can run on groups of images."""
+    return step.op not in ("concat", "hardswish") and (step.op != "average_pool" or step.kernel == (1, 1))
 
 
 def _place_of(op: str, weight: Format) -> str:
     """Return where a step with this weight runs."""
     from labkit.runtime.packed import can_run
-    from labkit.runtime.sparse import ROWS, SPARSE
+    from labkit.runtime.sparse import SPARSE
 
     if op == "linear":
-        return "packed" if can_run(weight) else "vectors" if weight.kind in ROWS else "dense"
+        return "packed" if can_run(weight) else "dense"
     return "images" if weight.kind in SPARSE else "dense"

@@ -20,7 +20,8 @@ Shape = tuple[int, ...]
 
 INF = math.inf
 MOST_VALUES = 1 << 26  # entries of one image's activation: a small file must not ask for all memory
-OPS = ("add", "average_pool", "clip", "conv", "flatten", "linear", "max_pool")
+OPS = ("add", "average_pool", "clip", "concat", "conv", "flatten", "hardswish", "linear", "max_pool")
+MOST_INPUTS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Step:
     """One operation.
 
     Attributes:
-        op: one of `OPS`; `average_pool` is over the whole image, `clip` does nothing but limit.
+        op: one of `OPS`; `average_pool` divides the whole image into `kernel` parts, `concat` joins channels, `clip` does nothing but limit.
         name: of the layer, as in the model.
         inputs: numbers of the values it reads.
         weight: of `conv` (c_out, c_in / groups, k_h, k_w) and `linear` (c_out, c_in).
@@ -69,7 +70,7 @@ def value_shapes(steps: Sequence[Step], image: Shape) -> list[Shape]:
     shapes = [tuple(image)]
     for step in steps:
         where = f"the step {step.name[:60]!r} ({step.op[:20]})"
-        arity = 2 if step.op == "add" else 1
+        arity = 2 if step.op == "add" else max(1, len(step.inputs)) if step.op == "concat" else 1
         if step.op not in OPS or len(step.inputs) != arity or not all(0 <= n < len(shapes) for n in step.inputs):
             raise FileFormatError(f"{where} must be one of {', '.join(OPS)} and read {arity} earlier value(s), got {step.inputs}")
         if not step.low <= 0 <= step.high:
@@ -111,7 +112,15 @@ def _max_pool(step: Step, inputs: list[Shape], where: str) -> Shape:
 def _average_pool(step: Step, inputs: list[Shape], where: str) -> Shape:
     if len(inputs[0]) != 3:
         raise FileFormatError(f"{where} must pool images, got {inputs[0]}")
-    return (inputs[0][0], 1, 1)
+    if not all(1 <= k <= size for k, size in zip(step.kernel, inputs[0][1:], strict=True)):
+        raise FileFormatError(f"{where} must pool to at most {inputs[0][1:]} parts, got {step.kernel}")
+    return (inputs[0][0], *step.kernel)
+
+
+def _concat(step: Step, inputs: list[Shape], where: str) -> Shape:
+    if len({shape[1:] for shape in inputs}) > 1 or len({len(shape) for shape in inputs}) > 1:
+        raise FileFormatError(f"{where} cannot join {', '.join(map(str, inputs))[:200]}: all but the channels must agree")
+    return (sum(shape[0] for shape in inputs), *inputs[0][1:])
 
 
 def _add(step: Step, inputs: list[Shape], where: str) -> Shape:
@@ -144,8 +153,10 @@ _RULES = {
     "add": _add,
     "average_pool": _average_pool,
     "clip": lambda step, inputs, where: inputs[0],
+    "concat": _concat,
     "conv": _conv,
     "flatten": lambda step, inputs, where: (math.prod(inputs[0]),),
+    "hardswish": lambda step, inputs, where: inputs[0],
     "linear": _linear,
     "max_pool": _max_pool,
 }
@@ -168,7 +179,7 @@ def from_plain(plain: Any, weight: Format | None, bias: NDArray[Any] | None) -> 
     if not isinstance(plain, Mapping) or set(plain) != keys:
         raise FileFormatError(f"a step must have exactly {', '.join(sorted(keys))}")
     lists = {key: plain[key] for key in ("inputs", "kernel", "stride", "padding", "dilation")}
-    fine = all(isinstance(each, list) and len(each) in (1, 2) and all(type(n) is int for n in each) for each in lists.values())
+    fine = all(isinstance(each, list) and 1 <= len(each) <= MOST_INPUTS and all(type(n) is int for n in each) for each in lists.values())
     fine = fine and all(len(lists[key]) == 2 for key in lists if key != "inputs") and type(plain["groups"]) is int
     fine = fine and all(isinstance(plain[key], str) for key in ("op", "name"))
     fine = fine and all(plain[key] is None or type(plain[key]) in (int, float) for key in ("low", "high"))

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labkit.core import registry
 from labkit.core.errors import ConfigError
 from labkit.core.params import Config, param
+from labkit.core.registry import Method, register
 from labkit.panels._link import MOST_CHARACTERS, link_of, read_link
 from labkit.panels.pruning_granularity import State
 from labkit.pruning.criterion.magnitude import MagnitudeConfig
@@ -191,3 +193,43 @@ def test_settings_that_only_fit_together_are_taken_together():
 
 def test_ten_megabytes_are_refused_at_once():
     assert read_link("prune.ratio.sparsity=0.8&" * 400_000, FIRST, choices).state == FIRST
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coarse(Config):
+    size: int = param(4, low=1, high=64, step=1, help="of a block")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fine(Config):
+    size: int = param(1, low=1, high=64, step=1, help="of a block")
+    depth: int = param(1, low=1, high=8, step=1, help="of it")
+
+
+@dataclass(frozen=True)
+class Switched:
+    kind: Config = field(default_factory=Coarse)
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    registry.methods()
+    monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
+    monkeypatch.setattr(registry, "_BY_CONFIG", dict(registry._BY_CONFIG))
+    for name, config in (("coarse", Coarse), ("fine", Fine)):
+        register(Method(name, "toy.kind", "bench", config, lambda *_: None, "nobody 2026", (), lambda: None))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (Coarse(), ""),
+        (Coarse(size=8), "kind.size=8"),
+        (Fine(), "kind=fine"),
+        (Fine(size=4, depth=3), "kind=fine&kind.size=4&kind.depth=3"),
+    ],
+)
+def test_another_method_is_written_from_its_own_defaults(toys, kind, text):
+    first = Switched()
+    assert link_of(Switched(kind), first) == text
+    assert read_link(text, first, choices).state == Switched(kind)

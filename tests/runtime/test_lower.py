@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional as F
 
@@ -30,7 +31,21 @@ class Functional(nn.Module):
         return self.head(torch.flatten(y, 1))
 
 
+class Branches(nn.Module):
+    """Two ways that meet in a concatenation, and activations that are no plain limits."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 2, 1), nn.Conv2d(9, 5, 1)
+        self.swish, self.pool = nn.Hardswish(), nn.AdaptiveAvgPool2d((3, 4))
+
+    def forward(self, x):
+        y = torch.cat([F.relu(self.one(x)), x, F.hardswish(self.two(x))], 1)
+        return F.relu(torch.flatten(self.pool(self.swish(self.last(F.relu(y)))), 1))
+
+
 MODELS = {
+    "branches": Branches(),
     "functional": Functional(),
     "strides": nn.Sequential(
         nn.Conv2d(3, 4, (3, 1), stride=(2, 1), padding=(0, 2)), nn.Hardtanh(-0.5, 0.5), nn.Conv2d(4, 5, 2, dilation=2)
@@ -87,7 +102,8 @@ def test_a_relu_is_not_merged_into_what_is_read_elsewhere(formats):
         (nn.Sequential(nn.Conv2d(3, 3, 1, padding_mode="circular")), "pad with zeros"),
         (nn.Sequential(nn.Conv2d(3, 3, 2, padding="same")), "odd size"),
         (nn.Sequential(nn.MaxPool2d(2, ceil_mode=True)), "round its size down"),
-        (nn.Sequential(nn.AdaptiveAvgPool2d(2)), "to 1 × 1, got 2"),
+        (nn.Sequential(nn.AdaptiveAvgPool2d((None, 2))), "to a fixed height and width"),
+        (nn.Sequential(nn.AdaptiveAvgPool2d(7)), r"cannot take inputs of shape \(3, 6, 6\).* at most \(6, 6\) parts, got \(7, 7\)"),
         (nn.Sequential(nn.Flatten(0)), "keep the batch"),
         (nn.Sequential(nn.Linear(3, 2)), r"cannot take inputs of shape \(3, 6, 6\)"),
         (nn.Identity(), "made by its last operation"),
@@ -178,3 +194,14 @@ def test_values_that_the_model_does_not_hold_are_refused():
         compile(Compressed(model=model, network="x", values={"0.weight": value}), torch.zeros(1, 4))
     with pytest.raises(ModelError, match=r"'7\.weight' belongs to no convolution or linear layer"):
         compile(Compressed(model=model, network="x", values={"7.weight": value}), torch.zeros(1, 4))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("formats", ["dense", "csr"])
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "vgg16_bn"])
+def test_large_networks_agree_with_torch(name, formats):
+    torch.manual_seed(0)
+    model, x = torchvision.models.get_model(name, weights=None).eval(), torch.randn(2, 3, 224, 224)
+    with torch.inference_mode():
+        want = model(x).numpy()
+    np.testing.assert_allclose(compile(model, x, formats)(x.numpy()), want, rtol=1e-4, atol=1e-4)

@@ -69,6 +69,16 @@ def load(_: Any, array: Any, index: Any, lanes: Any) -> Any:
 
 
 @inline
+def entry(_: Any, array: Any, index: Any) -> Any:
+    """Return entry `index` of a flat array, which must be there: without the check for indices below 0 that Numba adds."""
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.load(builder.gep(context.make_array(array)(context, builder, args[0]).data, [args[1]]))
+
+    return array.dtype(array, types.intp), emit
+
+
+@inline
 def store(_: Any, array: Any, index: Any, value: Any) -> Any:
     """Write a vector to a flat array of its type, from `index` on."""
 

@@ -164,7 +164,16 @@ def _max_pool(step: Step, x: Tensor) -> Tensor:
 
 
 def _average_pool(step: Step, x: Tensor) -> Tensor:
-    return _limit(step, x.mean(dim=(2, 3), keepdim=True))
+    mean = x.mean(dim=(2, 3), keepdim=True) if step.kernel == (1, 1) else F.adaptive_avg_pool2d(x, step.kernel)
+    return _limit(step, mean)
+
+
+def _concat(step: Step, *parts: Tensor) -> Tensor:
+    return _limit(step, torch.cat(parts, 1))
+
+
+def _hardswish(step: Step, x: Tensor) -> Tensor:
+    return _limit(step, F.hardswish(x))
 
 
 def _add(step: Step, x: Tensor, other: Tensor) -> Tensor:
@@ -179,4 +188,12 @@ def _clip(step: Step, x: Tensor) -> Tensor:
     return x.clamp(step.low, step.high)
 
 
-_PLAIN: dict[str, Call] = {"max_pool": _max_pool, "average_pool": _average_pool, "add": _add, "flatten": _flatten, "clip": _clip}
+_PLAIN: dict[str, Call] = {
+    "max_pool": _max_pool,
+    "average_pool": _average_pool,
+    "add": _add,
+    "concat": _concat,
+    "flatten": _flatten,
+    "hardswish": _hardswish,
+    "clip": _clip,
+}

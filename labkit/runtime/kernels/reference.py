@@ -3,7 +3,8 @@
 Values are (n, c, h, w), as outside of the kernels; a linear layer is a convolution on images of one pixel.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +44,25 @@ def max_pool(x: Values, step: Step) -> Values:
 
 
 def average_pool(x: Values, step: Step) -> Values:
-    """Take the mean over the whole image and limit it."""
-    return _limited(x.mean(axis=(2, 3), keepdims=True, dtype=np.float64), step)
+    """Divide the image into `kernel` parts, which may overlap by a row or column, take the mean of each and limit it."""
+    (rows, columns), (h, w) = step.kernel, x.shape[2:]
+    y = np.zeros((*x.shape[:2], rows, columns))
+    for i in range(rows):
+        for j in range(columns):
+            part = x[:, :, i * h // rows : -(-(i + 1) * h // rows), j * w // columns : -(-(j + 1) * w // columns)]
+            y[:, :, i, j] = part.mean(axis=(2, 3), dtype=np.float64)
+    return _limited(y, step)
+
+
+def concat(*parts_and_step: Any) -> Values:
+    """Join channels and limit the result; the step comes last."""
+    *parts, step = parts_and_step
+    return _limited(np.concatenate(parts, axis=1), step)
+
+
+def hardswish(x: Values, step: Step) -> Values:
+    """Return x · clip(x + 3, 0, 6) / 6, limited."""
+    return _limited(x.astype(np.float64) * np.clip(x.astype(np.float64) + 3, 0, 6) / 6, step)
 
 
 def clip_values(x: Values, step: Step) -> Values:
@@ -70,8 +88,7 @@ def interpret(steps: Sequence[Step], x: Values) -> Values:
         elif step.op == "linear":
             values.append(csr_conv(inputs[0][:, :, None, None], step)[:, :, 0, 0])
         else:
-            kernel = {"conv": csr_conv, "add": add, "max_pool": max_pool, "average_pool": average_pool, "clip": clip_values}[step.op]
-            values.append(kernel(*inputs, step))  # type: ignore[operator]  # each takes as many inputs as its step has
+            values.append(_KERNELS[step.op](*inputs, step))
     return values[-1]
 
 
@@ -95,3 +112,15 @@ def _tap(padded: Values, step: Step, top: int, left: int, h: int, w: int) -> Val
 def _limited(y: NDArray[np.floating], step: Step) -> Values:
     limited: Values = np.clip(y, step.low, step.high).astype(np.float32)
     return limited
+
+
+_KERNELS: dict[str, Callable[..., Values]] = {
+    "conv": csr_conv,
+    "add": add,
+    "max_pool": max_pool,
+    "average_pool": average_pool,
+    "concat": concat,
+    "hardswish": hardswish,
+    "clip": clip_values,
+}
+"""Each takes the values of its inputs and the step."""

@@ -1,0 +1,60 @@
+"""Linear layers in compressed sparse rows.
+
+For one sample each row is a sum of products of its values with the inputs that its columns name. For many samples a
+register holds samples of one input: each stored weight is one offset, one broadcast and fused multiply-adds.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from labkit.runtime.kernels._cache import kernel
+from labkit.runtime.kernels._simd import LANES
+from labkit.runtime.kernels._vectors import clip, entry, fma, load, splat, store
+
+INPUTS = 256
+"""Inputs in a block, so that their columns of four registers stay in the first cache."""
+
+
+@kernel
+def csr_linear_one(values, columns, pointers, x, y):  # type: ignore[no-untyped-def]
+    """y[o] = values · x[columns] over the row's entries; four sums take turns."""
+    for o in range(y.size):
+        a = b = c = d = np.float32(0)
+        first, last = pointers[o], pointers[o + 1]
+        whole = first + (last - first) // 4 * 4
+        for n in range(first, whole, 4):
+            a += entry(values, n) * entry(x, entry(columns, n))
+            b += entry(values, n + 1) * entry(x, entry(columns, n + 1))
+            c += entry(values, n + 2) * entry(x, entry(columns, n + 2))
+            d += entry(values, n + 3) * entry(x, entry(columns, n + 3))
+        for n in range(whole, last):
+            a += entry(values, n) * entry(x, entry(columns, n))
+        y[o] = (a + b) + (c + d)
+
+
+def _many(wide: int) -> Any:
+    """Make the kernel for `wide` samples at a time."""
+
+    @kernel
+    def csr_linear(values, columns, pointers, x, y, first, last, batch, blocks, bias, low, high):  # type: ignore[no-untyped-def]
+        """Columns first to last of y (out, batch) = limited (values · x + bias).
+
+        pointers: start of each (block of inputs, row); columns: the input of each value. x: (inputs, batch), flat.
+        """
+        out = bias.size
+        for t in range(first, last, wide):
+            for block in range(blocks):
+                for o in range(out):
+                    at = o * batch + t
+                    a = splat(bias[o], wide) if block == 0 else load(y, at, wide)
+                    for n in range(pointers[block * out + o], pointers[block * out + o + 1]):
+                        a = fma(splat(entry(values, n), wide), load(x, np.int64(entry(columns, n)) * batch + t, wide), a)
+                    if block == blocks - 1:
+                        a = clip(a, low, high)
+                    store(y, at, a)
+
+    return csr_linear
+
+
+MANY = {wide: _many(wide) for wide in (LANES, 4 * LANES)}

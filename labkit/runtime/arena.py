@@ -11,12 +11,13 @@ MOST_FLOATS = 1 << 28
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value lies. Counts are in pixels of `LANES` floats, places in floats.
+    """Where a value lies. Counts are in pixels, places in floats.
 
     Attributes:
         channels, rows, columns: of the image.
         border: zeros around it.
         start: place of the first channel's corner, border included; a multiple of 64 bytes.
+        lanes: floats of a pixel: the images of a group, side by side, or one.
     """
 
     channels: int
@@ -24,6 +25,7 @@ class Place:
     columns: int
     border: int
     start: int
+    lanes: int = LANES
 
     @property
     def pitch(self) -> int:
@@ -43,22 +45,22 @@ class Place:
 
     def corner(self, above: int, left: int) -> int:
         """Place of the pixel that lies `above` rows over the image and `left` columns before it."""
-        return self.start + ((self.border - above) * self.pitch + self.border - left) * LANES
+        return self.start + ((self.border - above) * self.pitch + self.border - left) * self.lanes
 
     @property
     def end(self) -> int:
-        return self.start + self.channels * self.plane * LANES
+        return self.start + self.channels * self.plane * self.lanes
 
 
 class Layout:
-    """Hands out places one after another."""
+    """Hands out places one after another, for pixels of `lanes` floats."""
 
-    def __init__(self) -> None:
-        self.size = 0
+    def __init__(self, lanes: int = LANES) -> None:
+        self.size, self._lanes = 0, lanes
 
     def value(self, channels: int, rows: int, columns: int, border: int) -> Place:
         """Return a place for a value."""
-        place = Place(channels, rows, columns, border, self.size)
+        place = Place(channels, rows, columns, border, self.size, self._lanes)
         self._grow(place.end)
         return place
 
@@ -71,4 +73,6 @@ class Layout:
     def _grow(self, end: int) -> None:
         self.size = -(-end // _LINE) * _LINE
         if self.size > MOST_FLOATS:
-            raise ModelError(f"the activations of {LANES} images must fit {MOST_FLOATS} floats: compile the network with formats='dense'")
+            raise ModelError(
+                f"the activations of {self._lanes} image(s) must fit {MOST_FLOATS} floats: compile the network with formats='dense'"
+            )

@@ -19,7 +19,7 @@ from labkit.runtime.codes import Codes, codes_of
 from labkit.runtime.kernels import csr_linear, lookup_linear, n_m_linear, vector_linear
 from labkit.runtime.kernels._simd import LANES, aligned
 from labkit.runtime.kernels.transpose import transpose
-from labkit.runtime.sparse import ROWS, as_rows
+from labkit.runtime.rows import ROWS, as_rows
 from labkit.runtime.steps import Shape, Step, bias_of
 
 FEW = 8

@@ -218,7 +218,7 @@ def _has_lanes(step: Step) -> bool:
 def _place_of(op: str, weight: Format) -> str:
     """Return where a step with this weight runs."""
     from labkit.runtime.packed import can_run
-    from labkit.runtime.sparse import SPARSE
+    from labkit.runtime.rows import SPARSE
 
     if op == "linear":
         return "packed" if can_run(weight) else "dense"

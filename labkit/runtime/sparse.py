@@ -1,28 +1,29 @@
 """Sparse stages: consecutive steps that run on groups of images by the kernels of `csr_conv` and `lanes`.
 
-A group is `LANES` images, and it runs through all steps before the next group begins.
+A group is `LANES` images, and it runs through all steps before the next group begins. A batch of a few images runs by the
+kernels of `csr_conv_one` and `pixels` instead; see `labkit.runtime.one`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labkit.formats import Format, PlainFormat
-from labkit.formats.csr import CsrTensor
 from labkit.runtime.arena import Layout, Place
 from labkit.runtime.kernels import csr_conv as conv
 from labkit.runtime.kernels import lanes
 from labkit.runtime.kernels._simd import LANES, aligned
 from labkit.runtime.kernels.interpret import ADD, AVERAGE_POOL, CLIP, COLUMNS, MAX_POOL, interpret
+from labkit.runtime.one import OnePlan
+from labkit.runtime.rows import as_rows
 from labkit.runtime.steps import Shape, Step, bias_of
 
-ROWS = ("csr", "csr_codebook", "csr_int8")
-SPARSE = (*ROWS, "n_m", "vector_sparse")
-"""Formats that are laid out as compressed sparse rows when a program is made: of linear layers, of convolutions."""
+FEW = LANES // 2
+"""Batches up to this size run image by image, by the kernels of `csr_conv_one`."""
 
 _CACHE = 40 << 10  # bytes that a tile may read before its input channels are split into blocks: about a first-level cache
 
@@ -67,12 +68,20 @@ class SparseStage:
             spent: seconds of each row of the table and, last, of getting in and out; added to, when given.
         """
         images = len(values[self._inputs[0]])
+        if images <= FEW:
+            self._one.run(values, spent)
+            return
         flat_in = {n: _flat(values[n]) for n in self._inputs}
         flat_out = {n: np.empty(images * int(np.prod(self._shapes[n])), np.float32) for n in self._outputs}
         for first in range(0, images, LANES):
             self._plan.run(flat_in, flat_out, first, spent)
         for n, flat in flat_out.items():
             values[n] = _shaped(flat, images, self._shapes[n])
+
+    @cached_property
+    def _one(self) -> OnePlan:
+        """The stage for a few images; made when the first few come, since many a program sees only large batches."""
+        return OnePlan(self._steps, self._shapes, (self._inputs, self._outputs), _fused_pools(self), _borders(self))
 
 
 class _Plan:
@@ -257,16 +266,6 @@ def _pack(step: Step, source: Place, rows: int, pixels: int) -> _Packed:
     counts = np.bincount(block * c_out + row, minlength=blocks * c_out)
     pointers = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return _Packed(pointers, offsets[order].astype(np.int32), weight.values[order].astype(np.float32), blocks)
-
-
-def as_rows(weight: Format | None) -> CsrTensor:
-    """Return a weight of one of the formats in `SPARSE` as compressed sparse rows of floats."""
-    if isinstance(weight, CsrTensor):
-        return weight
-    if weight is None or weight.kind not in SPARSE:
-        raise TypeError("a sparse stage must have weights that know what is zero")
-    keep = weight.pattern() if isinstance(weight, PlainFormat) else None
-    return CsrTensor.pack(weight.unpack() + np.float32(0), keep)
 
 
 def _flat(value: NDArray[np.float32]) -> NDArray[np.float32]:

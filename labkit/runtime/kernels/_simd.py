@@ -213,6 +213,38 @@ def larger_row(_: Any, tile: Any) -> Any:
     return row(tile), emit
 
 
+@inline
+def larger_pairs(_: Any, tile: Any) -> Any:
+    """Return the maxima of neighbouring lanes of a tile of 1 × 2 vectors, as one vector."""
+    one = Tile(1, 1)
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        both = [builder.extract_value(args[0], n) for n in (0, 1)]
+        lanes = ir.VectorType(_I32, LANES)
+        even, odd = (builder.shuffle_vector(*both, ir.Constant(lanes, list(range(n, 2 * LANES, 2)))) for n in (0, 1))
+        return builder.insert_value(ir.Constant(one.ir, ir.Undefined), _larger(builder, odd, even), 0)
+
+    return one(tile), emit
+
+
+@inline
+def store_first(_: Any, tile: Any, array: Any, index: Any, count: Any) -> Any:
+    """Write the first `count` lanes of a tile of one vector, or all, to a flat array at `index`, and leave what follows."""
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        wide = ir.VectorType(ir.IntType(64), LANES)
+        left = builder.insert_element(ir.Constant(wide, ir.Undefined), args[3], ir.Constant(_I32, 0))
+        left = builder.shuffle_vector(left, left, ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES))
+        mask = builder.icmp_signed("<", ir.Constant(wide, list(range(LANES))), left)
+        address, name = _place(context, builder, array, args[1], args[2]), f"llvm.masked.store.v{LANES}f32.p0v{LANES}f32"
+        kind = ir.FunctionType(ir.VoidType(), [_VECTOR, address.type, _I32, mask.type])
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        builder.call(function, [builder.extract_value(args[0], 0), address, ir.Constant(_I32, 4), mask])
+        return context.get_dummy_value()
+
+    return types.void(tile, array, types.intp, types.intp), emit
+
+
 def aligned(count: int) -> NDArray[np.float32]:
     """Return `count` float32 zeros that start at a multiple of 64 bytes.
 

@@ -1,14 +1,17 @@
 """Runs a stretch of steps on one group of images in a single call, so that activations stay in the cache."""
 
 from labkit.runtime.kernels import csr_conv as conv
+from labkit.runtime.kernels import csr_conv_one as conv_one
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels.csr_conv import TILES, VARIANTS
 from labkit.runtime.kernels.lanes import add, average_pool, clip_values, max_pool
+from labkit.runtime.kernels.pixels import add_one, average_pool_one, clip_one, max_pool_one
 
 ADD, MAX_POOL, AVERAGE_POOL, CLIP = range(len(TILES), len(TILES) + 4)
 """Numbers of the operations; those below are the variants of `csr_conv`, in the order of its `TILES`."""
 COLUMNS = max(conv.POOLED + 1, 32)
 
+_one_14, _one_8, _one_4, _one_1 = conv_one.VARIANTS
 _27_1, _24_1, _33_1, _14_1, _11_1, _27_2, _24_2, _33_2 = VARIANTS
 
 
@@ -46,3 +49,27 @@ def interpret(a, table, limits, pointers, offsets, values, bias):  # type: ignor
             average_pool(a, s, low, high)
         elif op == CLIP:
             clip_values(a, s, low, high)
+
+
+@kernel
+def interpret_one(a, table, limits, pointers, offsets, values, bias):  # type: ignore[no-untyped-def]
+    """Run steps in order on one image, pixels innermost; see `interpret`, `csr_conv_one` and `pixels`."""
+    for n in range(len(table)):
+        s, low, high = table[n], limits[n, 0], limits[n, 1]
+        op = s[0]
+        if op == 0:
+            _one_14(a, s, pointers, offsets, values, bias, low, high)
+        elif op == 1:
+            _one_8(a, s, pointers, offsets, values, bias, low, high)
+        elif op == 2:
+            _one_4(a, s, pointers, offsets, values, bias, low, high)
+        elif op == 3:
+            _one_1(a, s, pointers, offsets, values, bias, low, high)
+        elif op == ADD:
+            add_one(a, s, low, high)
+        elif op == MAX_POOL:
+            max_pool_one(a, s, low, high)
+        elif op == AVERAGE_POOL:
+            average_pool_one(a, s, low, high)
+        elif op == CLIP:
+            clip_one(a, s, low, high)

@@ -31,6 +31,11 @@ def csr_conv(x: Values, step: Step) -> Values:
     return _limited(y.reshape(len(x), c_out, h, w) + bias_of(step)[:, None, None], step)
 
 
+def csr_conv_one(x: Values, step: Step) -> Values:
+    """Convolve image by image."""
+    return np.concatenate([csr_conv(image[None], step) for image in x])
+
+
 def add(x: Values, other: Values, step: Step) -> Values:
     """Add two values and limit the sum."""
     return _limited(x.astype(np.float64) + other, step)

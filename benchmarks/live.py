@@ -1,7 +1,8 @@
 """How live a lab is, measured inside a real browser: `python -m benchmarks.live [--json FILE] [--steps N]`.
 
 Serves lab 02 as `labkit lab` does, opens it in Chromium, and takes the times of UX's table with the page's own clock, from
-the key event to the frame that shows the change. Nothing else should run meanwhile.
+the key event to the frame that shows the change. Where the time of opening goes is from `benchmarks/opening.py`, which also
+counts the memory. Nothing else should run meanwhile.
 """
 
 import argparse
@@ -9,12 +10,11 @@ import json
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import _browser
+from benchmarks import _browser, opening
 from labkit.measure.host import host, in_words
 
 SCRIPT = Path(__file__).with_name("_live.js")
@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table, and write it as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=60, help="slider steps for the instant views (default 60)")
+    parser.add_argument("--opens", type=int, default=20, help="visits with a cached browser, and half as many without (default 20)")
     parser.add_argument("--lab", default="02", help="which lab (default 02)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here as well")
     args = parser.parse_args(argv)
@@ -45,9 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = [sys.executable, "-m", "labkit", "lab", args.lab, "--no-browser", "--port", "{port}"]
         with _browser.running_server(Path(folder), Path(folder) / "log.txt", command=command) as server:
             times = measure(browser, server, args.steps)
-    result = {"host": in_words(host()), "browser": "Chromium, same machine", "rows": [_row(name, each) for name, each in times.items()]}
+            visits = opening.visits_of(browser, server, args.opens, max(1, args.opens // 2)) if args.opens else {}
+    rows = [row for cache, found in visits.items() for row in opening.table(cache, found)]
+    rows += [_row(name, each) for name, each in times.items()]
+    result = {"host": in_words(host()), "browser": "Chromium, same machine", "rows": rows}
     for row in result["rows"]:
-        print("{what:60s} median {median_ms:7.0f} ms   p95 {p95_ms:7.0f} ms   reach {reach}   {verdict}   n={n}".format(**row))
+        print("{what:72s} median {median_ms:7.0f} ms   p95 {p95_ms:7.0f} ms   reach {reach}   {verdict}   n={n}".format(**row))
     print(result["host"])
     if args.json:
         args.json.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
@@ -58,14 +62,7 @@ def measure(browser: Any, server: _browser.Server, steps: int) -> dict[str, list
     """Return milliseconds of every sample, by what was measured."""
     times: dict[str, list[float]] = {name: [] for name in REACH_MS}
     mask, histogram, busy_mask, busy_histogram, first, settled, dragged = times
-    opened = []
-    for _ in range(3):
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
-        began = time.perf_counter()
-        page = open_page(context, server)
-        opened.append(1e3 * (time.perf_counter() - began))
-        if len(opened) < 3:
-            context.close()
+    page = open_page(browser.new_context(viewport={"width": 1280, "height": 900}), server)
     step(page, "ArrowRight", ["settled"])
     for n in range(steps):
         found = step(page, "ArrowRight" if n // 20 % 2 == 0 else "ArrowLeft", ["mask", "histogram"])
@@ -78,7 +75,8 @@ def measure(browser: Any, server: _browser.Server, steps: int) -> dict[str, list
         for name, mark in ((mask, "mask"), (histogram, "histogram"), (first, "first"), (settled, "settled")):
             times[name].append(found[mark])
     times[dragged] += [drag(page) for _ in range(5)]
-    return {"page open → first usable control, server warm, empty cache": opened, **times}
+    page.context.close()
+    return times
 
 
 def open_page(context: Any, server: _browser.Server) -> Any:

@@ -52,10 +52,7 @@ The same recipe gives the same accuracy and the same bytes each time on the same
 
 `labkit methods --json` lists the methods with their settings; `layers: 'conv*'` in a step limits it to some layers.
 """
-_BENCH = """Time every kernel against dense float32 torch and the best peer that is installed, interleaved, on one thread.
-
-A ratio above 1 says how many times faster labkit's kernel is; cases that lose are shown as well.
-"""
+_BENCH = "Time every kernel against dense float32 torch and the best peer that is installed, interleaved, on one thread."
 _FORM = argparse.RawDescriptionHelpFormatter
 _NEW_LAB = "Write the first version of a lab, a panel and a notebook that work, and say what is left to do. Never replaces a file."
 _TRAIN = """Train a network of the zoo from its first weights, on the full training set.
@@ -129,8 +126,8 @@ def parser() -> argparse.ArgumentParser:
     _add_zoo_and_data(commands)
     timing = _add(commands, "bench", _bench, "time the kernels", _BENCH)
     timing.add_argument("--only", default="", metavar="GROUP", help="one group of cases, such as blocks or networks")
-    timing.add_argument("--rounds", type=int, default=31, help="timed calls of each candidate (default 31)")
-    timing.add_argument("--json", action="store_true", help="print the rows as JSON")
+    timing.add_argument("--rounds", type=int, default=31, help="timed calls of each (default 31)")
+    timing.add_argument("--json", action="store_true", help="print JSON")
     _add(commands, "warm", _warm, "compile the kernels ahead", "Compile every kernel for this machine, so that labs start fast.")
     new = _add(commands, "new-lab", _new_lab, "begin a lab, in a checkout", _NEW_LAB)
     new.add_argument("name", metavar="NAME", help="as in docs/labs.md: two digits and words, 03_pruning_criteria")
@@ -140,13 +137,7 @@ def parser() -> argparse.ArgumentParser:
 def _add_zoo_and_data(commands: Any) -> None:
     zoo = commands.add_parser("zoo", help="list or train the trained networks", description="The trained networks that come with labkit.")
     actions = zoo.add_subparsers(title="actions", required=True, metavar="ACTION")
-    _add(
-        actions,
-        "list",
-        _zoo_list,
-        "list the networks with their accuracy",
-        "List the networks with accuracy, data and how they were trained.",
-    )
+    _add(actions, "list", _zoo_list, "list the networks with their accuracy", "List the networks, their accuracy and their training.")
     train = _add(actions, "train", _zoo_train, "train a network again", _TRAIN)
     train.add_argument("network", metavar="NETWORK", help="a network of the zoo (see `labkit zoo list`)")
     train.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="existing folder for checkpoint and card (default: here)")

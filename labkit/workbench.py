@@ -104,6 +104,12 @@ class Workbench:
         self._kept: dict[str, Kept] = {}
         self._seconds_an_epoch: float | None = None
 
+    def prepare(self) -> None:
+        """Do now what the first look at the network needs: sizes, costs, weights, and the program with its kernels."""
+        _ = (self.dense_file, self.dense_cost, self.layers, self._weights, self._order)
+        example = flow.example(self.splits.test)
+        runtime.compile(self.dense, example)(example.numpy())
+
     @cached_property
     def dense_file(self) -> bytes:
         return self.file(self.dense)

@@ -25,11 +25,13 @@ class Control:
         path: of the field in the config.
         label: on the page; the field's own name if empty.
         presets: the values that this lab offers, in a dropdown, where a slider over the whole range would be of no use.
+        needed: tells from the config whether the setting has an effect; the control is there only if so.
     """
 
     path: Path
     label: str = ""
     presets: tuple[Any, ...] = ()
+    needed: Callable[[Any], bool] = lambda config: True
 
 
 class ControlSet:
@@ -78,6 +80,8 @@ class ControlSet:
         own = {control.path for control in self._controls}
         paths: dict[Path, str] = {}
         for control in self._controls:
+            if not control.needed(config):
+                continue
             spec = spec_at(config, control.path)
             paths[control.path] = control.label or spec.name.replace("_", " ")
             if spec.family:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -104,8 +105,13 @@ class Figure:
             outline_line_color=None,
             min_border_right=12,
         )
-        self.widget = LiveModel(self.plot)
-        self.widget.layout.width = "100%"
+
+    @cached_property
+    def widget(self) -> LiveModel:
+        """The figure in the page. Made when it is whole: each part that is added later has Bokeh walk all of it again."""
+        widget = LiveModel(self.plot)
+        widget.layout.width = "100%"
+        return widget
 
     def paint(self, palette: Palette) -> None:
         """Give axes and grid the colours of a theme."""

@@ -85,8 +85,7 @@ class NetworkPanel(Panel[S], Generic[S]):
         self.layer = ipywidgets.Dropdown(description="layer in view")
         self.reset_button = ipywidgets.Button(description="Reset", tooltip="Back to the settings this lab began with")
         self.network.observe(self.guard(lambda change: self.choose_network(change["new"])), names="value")
-        self._layer_chosen = self.guard(lambda change: self.choose_layer(change["new"]))
-        self.layer.observe(self._layer_chosen, names="value")
+        self.layer.observe(self.guard(lambda change: self.choose_layer(change["new"])), names="value")
         self.reset_button.on_click(self.guard(lambda _: self.reset()))
         self.top = ipywidgets.HBox([self.network, self.layer, self.reset_button, self.copy_button])
         self.top.add_class("lk-top")
@@ -198,12 +197,10 @@ class NetworkPanel(Panel[S], Generic[S]):
             self.findings.change_network()
 
     def draw_controls(self) -> None:
-        names = layers_of(self.bench)
+        names, layer = layers_of(self.bench), self.state.layer
         if self.layer.options != names:
-            self.layer.unobserve(self._layer_chosen, names="value")  # a new list shows its first: nobody's choice
-            self.layer.options, self.layer.value = names, self.state.layer
-            self.layer.observe(self._layer_chosen, names="value")
-        self.network.value, self.layer.value = self.state.network, self.state.layer
+            self.layer.options = names  # which chooses the first of them: nobody's choice, so the next line takes it back
+        self.network.value, self.layer.value = self.state.network, layer
 
     def _draw_strip(self) -> None:
         bench, found = self.bench, self.measured

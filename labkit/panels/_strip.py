@@ -80,8 +80,11 @@ def bytes_cell(size: int, dense: int, excuse: str) -> Cell:
 def macs_cell(cost: Cost, dense: Cost) -> Cell:
     """Multiply-accumulates an image: what a dense engine computes, and those whose weight is not zero."""
     title = f"{cost.macs:,} MACs, {cost.effective_macs:,} with a weight that is not zero; dense {dense.macs:,}"
-    zeros = "" if cost.effective_macs == cost.macs else f"weight not zero, of {millions(cost.macs)} · "
-    return Cell("MACs per image", millions(cost.effective_macs), f"{zeros}{millions(dense.macs)} dense", title=title)
+    of = f"{millions(dense.macs)} dense"
+    if cost.effective_macs < cost.macs:
+        left = "" if cost.macs == dense.macs else f"{millions(cost.macs)} in what is left, "
+        of = f"with a weight that is not zero; {left}{of}"
+    return Cell("MACs per image", millions(cost.effective_macs), of, title=title)
 
 
 def latency_cell(found: Latency | None, ratio: float | None, excuse: str, *, is_current: bool) -> Cell:

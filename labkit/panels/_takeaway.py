@@ -13,9 +13,7 @@ from labkit.panels._code import Code, program
 from labkit.panels._download import Download
 from labkit.panels._panel import View
 
-HINT = (
-    "The program makes the network on show, the recipe is replayed by `labkit compress`, the model is the file whose size the strip tells."
-)
+HINT = "The program makes the network on show, the recipe is replayed by the command labkit compress, the model is the file whose size the strip tells."
 
 PARTIAL = "Training was cancelled on the way to this network. The model is saved as it is; program and recipe train to the end, and so make another one."
 
@@ -68,7 +66,7 @@ class Takeaway:
         self.code_button = ipywidgets.ToggleButton(
             value=False, description="Show the code", tooltip="A Python program that makes this network"
         )
-        self.recipe_button = ipywidgets.Button(description="Save recipe", tooltip="The settings as YAML, for `labkit compress`")
+        self.recipe_button = ipywidgets.Button(description="Save recipe", tooltip="The settings as YAML, for the command labkit compress")
         self.model_button = ipywidgets.Button(description="Save model", tooltip="The packed network, as a .labkit file")
         self.code_button.observe(guard(lambda _: self.draw()), names="value")
         self.recipe_button.on_click(guard(lambda _: self.save_recipe()))

@@ -22,10 +22,16 @@ from labkit.pruning.criterion.magnitude import MagnitudeConfig
 from labkit.pruning.schedule.masked_finetune import MaskedFinetuneConfig
 from labkit.workbench import Sketch, Workbench, workbench
 
+
+def _asks_for_a_ratio(prune: MagnitudeConfig) -> bool:
+    """Whether the granularity leaves open how much goes; N:M says it itself."""
+    return not getattr(prune.granularity, "FIXES_SHARE", False)
+
+
 PRUNE = (
-    Control(("ratio", "sparsity")),
+    Control(("ratio", "sparsity"), needed=_asks_for_a_ratio),
     Control(("granularity",)),
-    Control(("scope",), "compare within"),
+    Control(("scope",), "compare within", needed=_asks_for_a_ratio),
     Control(("p",), "norm of a group"),
 )
 TUNE = (
@@ -102,7 +108,7 @@ LAB = Lab(
         "Make a network whose file has at most 64 kB and that is right on at least 90 % of the test images.",
         (Aim("bytes", most=64_000), Aim("accuracy", least=0.9)),
     ),
-    methods=("magnitude", "weight", "channel", "masked_finetune"),
+    methods=("magnitude", "weight", "n_m", "channel", "masked_finetune"),
     usual_account=(
         "“Zeros make a network faster.” Only in a program made for them, and not always: at 50 % zeros, ours was 1.5 times as fast as dense on batches of 64 images and took three times as long for a single one.",
         "“A sparsity of 80 % removes 80 % of the weights.” With whole channels a layer loses outputs and, through the layer before, inputs: 96 % of an inner layer go.",
@@ -174,8 +180,8 @@ class PruningGranularity(NetworkPanel[State]):
             controls.show(getattr(self.state, name))
 
     def why_slow(self) -> str:
-        if self.state.granularity == "weight" and self.state.sparsity < 0.7:
-            return "not faster: below about 70 % zeros a CPU multiplies densely"
+        if self.state.granularity == "weight":
+            return f"not faster: finding the {1 - self.state.sparsity:.0%} that stay costs what skipping the zeros saves"
         return super().why_slow()
 
     def draw_layer(self) -> None:

@@ -1,8 +1,6 @@
 """Sparse stages: consecutive steps that run on groups of images by the kernels of `csr_conv` and `lanes`.
 
-In an image stage a group is `LANES` images, and it runs through all steps before the next group begins. A vector stage is
-made of linear layers only: a linear layer is a convolution on an image of one pixel, so up to eight times `LANES` samples
-take the places of the pixels of one image, and share each weight that is read.
+A group is `LANES` images, and it runs through all steps before the next group begins.
 """
 
 from collections.abc import Sequence
@@ -24,10 +22,9 @@ from labkit.runtime.steps import Shape, Step, bias_of
 
 ROWS = ("csr", "csr_codebook", "csr_int8")
 SPARSE = (*ROWS, "n_m", "vector_sparse")
-"""Formats that are laid out here as compressed sparse rows when a program is made: linear layers, convolutions."""
+"""Formats that are laid out as compressed sparse rows when a program is made: of linear layers, of convolutions."""
 
 _CACHE = 40 << 10  # bytes that a tile may read before its input channels are split into blocks: about a first-level cache
-_GRIDS = ((1, 1), (1, 4), (2, 4))  # vector stages: groups of samples that run together, as rows × columns of pixels
 
 Values = dict[int, NDArray[np.float32]]
 
@@ -56,12 +53,11 @@ class SparseStage:
 
     def __init__(self, steps: Sequence[tuple[int, Step]], shapes: Sequence[Shape], outside: set[int]) -> None:
         made = {number for number, _ in steps}
-        self._is_vector = all(len(shapes[number]) == 1 and step.op == "linear" for number, step in steps)
         self._inputs = sorted({n for _, step in steps for n in step.inputs} - made)
         self._outputs = sorted(made & outside)
         self._shapes, self._steps = shapes, list(steps)
-        self._plans = {grid: _Plan(self, grid) for grid in (_GRIDS if self._is_vector else _GRIDS[:1])}
-        self.names = next(iter(self._plans.values())).names
+        self._plan = _Plan(self)
+        self.names = self._plan.names
 
     def run(self, values: Values, spent: list[float] | None = None) -> None:
         """Read the stage's inputs from `values`, (n, c, h, w) or (n, features), and add its outputs.
@@ -71,27 +67,20 @@ class SparseStage:
             spent: seconds of each row of the table and, last, of getting in and out; added to, when given.
         """
         images = len(values[self._inputs[0]])
-        plan = self._plans[self._grid(images)]
         flat_in = {n: _flat(values[n]) for n in self._inputs}
         flat_out = {n: np.empty(images * int(np.prod(self._shapes[n])), np.float32) for n in self._outputs}
-        for first in range(0, images, plan.images):
-            plan.run(flat_in, flat_out, first, spent)
+        for first in range(0, images, LANES):
+            self._plan.run(flat_in, flat_out, first, spent)
         for n, flat in flat_out.items():
             values[n] = _shaped(flat, images, self._shapes[n])
 
-    def _grid(self, images: int) -> tuple[int, int]:
-        """Return the smallest grid that holds the images in one group, or the largest."""
-        fits = [grid for grid in self._plans if grid[0] * grid[1] * LANES >= images]
-        return fits[0] if fits else list(self._plans)[-1]
-
 
 class _Plan:
-    """Places, table and packed weights of a stage for one grid."""
+    """Places, table and packed weights of a stage."""
 
-    def __init__(self, stage: SparseStage, grid: tuple[int, int]) -> None:
-        self.images = grid[0] * grid[1] * LANES
+    def __init__(self, stage: SparseStage) -> None:
         self.names: list[str] = []
-        self._grid, self._shapes, self._is_vector, self._layout = grid, stage._shapes, stage._is_vector, Layout()
+        self._shapes, self._layout = stage._shapes, Layout()
         self._rows: list[list[int]] = []
         self._limits: list[tuple[float, float]] = []
         self._packed: list[_Packed] = []
@@ -129,14 +118,14 @@ class _Plan:
 
     def _place(self, number: int, border: int) -> Place:
         shape = self._shapes[number]
-        return self._layout.value(*(shape if len(shape) == 3 else (shape[0], *self._grid)), border)
+        return self._layout.value(*(shape if len(shape) == 3 else (shape[0], 1, 1)), border)
 
     def _add(self, step: Step, number: int, target: int) -> None:
         """Add the row of one step to the table."""
         if step.op == "flatten":
             return
         source, to = self._places[step.inputs[0]], self._places[target]
-        if step.op in ("conv", "linear"):
+        if step.op == "conv":
             row = self._conv_row(step, self._shapes[number], source, to, pooled=target != number)
         else:
             other = self._places[step.inputs[-1]]
@@ -149,14 +138,23 @@ class _Plan:
         self.names.append(step.name + (" + pool" if target != number else ""))
 
     def _conv_row(self, step: Step, shape: Shape, source: Place, to: Place, pooled: bool) -> list[int]:
-        height, width = shape[1:] if len(shape) == 3 else self._grid
+        height, width = shape[1:]
         variant = _variant(height, width, step.stride[1], pooled)
         rows, pixels, _ = conv.TILES[variant]
         packed = _pack(step, source, rows, pixels)
         part = self._layout.scratch(to.channels * rows * pixels * LANES) if packed.blocks > 1 else 0
         line = self._layout.scratch(to.channels * width * LANES) if pooled else 0
-        corner = source.corner(*step.padding) if step.op == "conv" else source.inside
-        row = [variant, corner, to.inside, part, line, self._pointers_so_far, sum(map(len, self._bias)), to.channels, packed.blocks]
+        row = [
+            variant,
+            source.corner(*step.padding),
+            to.inside,
+            part,
+            line,
+            self._pointers_so_far,
+            sum(map(len, self._bias)),
+            to.channels,
+            packed.blocks,
+        ]
         row += [height // 2 * 2 if pooled else height, width, *step.stride, source.pitch, to.pitch, to.plane, int(pooled)]
         self._packed.append(_Packed(packed.pointers + self._weights_so_far, packed.offsets, packed.values, packed.blocks))
         self._weights_so_far += len(packed.values)
@@ -181,9 +179,7 @@ class _Plan:
         """Return what `gather` and `scatter` must know of a value; outside, images lie pixel by pixel, vectors in order."""
         shape, place = self._shapes[number], self._places[number]
         size, pixels = int(np.prod(shape)), place.rows * place.columns
-        is_image = len(shape) == 3
-        wide = self._is_vector
-        by_channel, by_pixel = (1, place.channels) if is_image else (1, 0) if wide else (pixels, 1)
+        by_channel, by_pixel = (1, place.channels) if len(shape) == 3 else (pixels, 1)
         geometry = [
             place.inside,
             place.channels,
@@ -194,7 +190,6 @@ class _Plan:
             size,
             by_channel,
             by_pixel,
-            int(wide),
         ]
         return np.array(geometry, np.int64)
 

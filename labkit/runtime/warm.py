@@ -1,16 +1,25 @@
 """Compile all kernels ahead, so that nobody waits for it in a lab."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labkit.core.progress import SILENT, Progress
+from labkit.formats import Format
+from labkit.formats.codebook import CodebookTensor
+from labkit.formats.csr import CsrTensor
+from labkit.formats.n_m import NMTensor
+from labkit.formats.vector_sparse import VectorSparseTensor
+from labkit.runtime import packed
 from labkit.runtime.kernels._cache import folder
-from labkit.runtime.kernels._simd import aligned
+from labkit.runtime.kernels._simd import LANES, aligned
 from labkit.runtime.kernels.interpret import COLUMNS, interpret
 from labkit.runtime.kernels.lanes import gather, scatter
+from labkit.runtime.steps import Step
 
 
 def warm(progress: Progress = SILENT) -> Path | None:
@@ -23,12 +32,13 @@ def warm(progress: Progress = SILENT) -> Path | None:
         The folder where the compiled kernels are kept; None where there is none, so that each process compiles again.
     """
     progress.begin("compiling kernels")
-    arena, outside, geometry = aligned(16), np.zeros(1, np.float32), np.zeros(10, np.int64)
+    arena, outside, geometry = aligned(16), np.zeros(1, np.float32), np.zeros(9, np.int64)
     geometry[6] = 1  # floats an image; no channels, so nothing is copied
     weights = (np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32))
     calls: tuple[Callable[[], Any], ...] = (
         lambda: gather(outside, arena, geometry, 0),
         lambda: scatter(arena, outside, geometry, 0),
+        *(partial(_run, weight) for weight in _weights()),
         lambda: interpret(arena, np.zeros((0, COLUMNS), np.int64), np.zeros((0, 2), np.float32), *weights),
     )
     for n, call in enumerate(calls):
@@ -36,3 +46,17 @@ def warm(progress: Progress = SILENT) -> Path | None:
         call()
     progress.step(len(calls), len(calls))
     return folder()
+
+
+def _weights() -> list[Format]:
+    """Return a small weight for each kernel of linear layers that a lab is likely to run."""
+    ones: NDArray[np.float32] = np.eye(8, dtype=np.float32)
+    codes = [CodebookTensor.pack(np.zeros((8, 8), np.uint8), np.ones(1), bits) for bits in (2, 4)]
+    return [CsrTensor.pack(ones), *(VectorSparseTensor.pack(ones, block=n) for n in (4, 8)), NMTensor.pack(ones, m=4), *codes]
+
+
+def _run(weight: Format) -> None:
+    """Run a linear layer on one sample, and on so many that every width of its kernel is used."""
+    layer = packed.layer_of(Step("linear", weight.kind, (0,), weight))
+    for count in (1, 5 * LANES):
+        layer(np.zeros((count, 8), np.float32))

@@ -1,5 +1,7 @@
-"""What the server answers besides Voilà's own: the labs by name, the pulse of a kernel, files that browsers keep for good."""
+"""What the server answers besides Voilà's own and the pages: the pulse of a kernel, files that browsers keep for good."""
 
+import gzip
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +9,11 @@ from jupyter_server.base.handlers import APIHandler, FileFindHandler, JupyterHan
 from jupyter_server.utils import url_path_join
 from tornado import web
 from voila.static_file_handler import MultiStaticFileHandler
-from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
-
-from labkit.core.errors import UnknownNameError
-from labkit.labs import find_lab, lab_names
 
 _FRAMING = "v1.kernel.websocket.jupyter.org"
 _MOST_PARTS = 1024  # buffers of one message and its six fixed parts
+_TEXT = (".js", ".css", ".json", ".svg", ".map")
 _FOR_GOOD = "public, max-age=31536000, immutable"
 
 
@@ -27,26 +26,6 @@ class HomeHandler(JupyterHandler):
     @web.authenticated
     def get(self) -> None:
         self.redirect(url_path_join(self.base_url, "labs", self.lab))
-
-
-class LabHandler(TornadoVoilaHandler):
-    """`/labs/NN_name` is the page of a lab, `/labs/NN` leads there; anything else is a 404 with our own page."""
-
-    def initialize(self, folder: Path, **kwargs: Any) -> None:
-        super().initialize(**kwargs)
-        self.folder = folder
-
-    @web.authenticated
-    async def get(self, path: str = "") -> None:
-        try:
-            lab = find_lab(path, lab_names(self.folder))
-        except UnknownNameError as error:
-            raise web.HTTPError(404, str(error)) from error
-        if lab != path:
-            self.redirect(url_path_join(self.base_url, "labs", lab))
-            return
-        _ = self.xsrf_token  # sets the cookie without which a closing page may not end its kernel
-        await super().get(path=f"{lab}.ipynb")
 
 
 class MissingHandler(JupyterHandler):
@@ -87,7 +66,35 @@ class ChannelsHandler(VoilaKernelWebsocketHandler):
         super().on_message(ws_message)
 
 
-class PageFileHandler(web.StaticFileHandler):
+class PackedFiles(web.StaticFileHandler):
+    """Files that browsers keep for good, sent gzipped to whoever takes that; each is packed once and held in memory."""
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether this answer is gzipped; a part of a file is sent as it lies on the disk."""
+        takes = "gzip" in self.request.headers.get("Accept-Encoding", "") and "Range" not in self.request.headers
+        return takes and Path(str(self.absolute_path)).suffix in _TEXT
+
+    def set_headers(self) -> None:
+        super().set_headers()  # where it is the extensions', it forbids to keep whatever has no `v=` in its URL
+        self.set_header("Cache-Control", _FOR_GOOD)
+        self.set_header("Vary", "Accept-Encoding")
+        if self.is_packed:
+            self.set_header("Content-Encoding", "gzip")
+            self.clear_header("Accept-Ranges")
+
+    def compute_etag(self) -> str | None:
+        """None: the URL is the tag, for the file in either form."""
+        return None
+
+    def get_content_size(self) -> int:
+        return len(_packed(str(self.absolute_path))) if self.is_packed else super().get_content_size()
+
+    def get_content(self, abspath: str, start: int | None = None, end: int | None = None) -> Any:  # type: ignore[override]  # knows the request
+        return _packed(abspath) if self.is_packed else super().get_content(abspath, start, end)
+
+
+class PageFileHandler(PackedFiles):
     """Our own files, from a fixed list; their URL carries a fingerprint, so browsers keep them."""
 
     def initialize(self, files: dict[str, Path]) -> None:  # type: ignore[override]  # a list in place of a folder
@@ -99,20 +106,16 @@ class PageFileHandler(web.StaticFileHandler):
             raise web.HTTPError(404)
         return str(self.files[url_path])
 
-    def set_extra_headers(self, path: str) -> None:
-        self.set_header("Cache-Control", _FOR_GOOD)
 
-
-class KeptStaticHandler(MultiStaticFileHandler):
+class KeptStaticHandler(PackedFiles, MultiStaticFileHandler):
     """Voilà's own front end, under a URL with a fingerprint."""
 
-    def set_extra_headers(self, path: str) -> None:
-        self.set_header("Cache-Control", _FOR_GOOD)
 
-
-class KeptExtensionHandler(FileFindHandler):
+class KeptExtensionHandler(PackedFiles, FileFindHandler):
     """The front end's extensions, under a URL with a fingerprint."""
 
-    def set_headers(self) -> None:
-        super().set_headers()  # which forbids to keep whatever has no `v=` in its URL
-        self.set_header("Cache-Control", _FOR_GOOD)
+
+@cache
+def _packed(path: str) -> bytes:
+    """A file gzipped; it does not change while the server runs, since its URL names its content."""
+    return gzip.compress(Path(path).read_bytes(), 6, mtime=0)

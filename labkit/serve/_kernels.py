@@ -1,12 +1,18 @@
 """The kernels behind the pages: whose Python they run, how long they live, how a page learns that its own has stopped."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.utils import ensure_async
-from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager, ServerKernelManager
 from traitlets import Integer, List, Unicode
+
+from labkit.serve import _memory
+from labkit.serve._fork import ForkProvisioner, Zygote
+
+_START_S = 60
 
 
 class OwnKernelSpecManager(KernelSpecManager):
@@ -15,9 +21,28 @@ class OwnKernelSpecManager(KernelSpecManager):
     kernel_dirs = List(Unicode(), [])
 
 
-class LabKernelManager(AsyncMappingKernelManager):
-    """Ends a kernel soon after its page has gone, and later where a page is open but nobody touches it."""
+class LabKernel(ServerKernelManager):
+    """One kernel; forked where its manager has a zygote."""
 
+    async def _async_pre_start_kernel(self, **kwargs: Any) -> tuple[list[str], dict[str, Any]]:
+        zygote = getattr(self.parent, "zygote", None)
+        if self.provisioner is None and zygote is not None:
+            self.kernel_id = self.kernel_id or kwargs["kernel_id"]
+            self.provisioner = ForkProvisioner(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
+            self.provisioner.zygote = zygote
+        before: tuple[list[str], dict[str, Any]] = await super()._async_pre_start_kernel(**kwargs)
+        return before
+
+
+class LabKernelManager(AsyncMappingKernelManager):
+    """Ends a kernel soon after its page has gone, and later where a page is open but nobody touches it.
+
+    Attributes:
+        zygote: what kernels are forked from; None where each is started by itself.
+    """
+
+    zygote: Zygote | None = None
+    kernel_manager_class = Unicode(f"{__name__}.LabKernel")
     cull_alone_timeout = Integer(300, config=True, help="seconds that an idle kernel without a page is kept")
 
     async def alive(self, kernel_id: str) -> bool:
@@ -37,6 +62,29 @@ class LabKernelManager(AsyncMappingKernelManager):
         if kernel.execution_state != "busy" and idle > timedelta(seconds=allowed):
             self.log.info("ending kernel %s, idle for %d s", kernel_id, idle.seconds)
             await self._end(kernel_id, now=False)
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)  # type: ignore[no-untyped-call]  # jupyter_server has no types here
+        self._endings: set[asyncio.Future[None]] = set()
+
+    def is_full(self) -> bool:
+        """Whether one more kernel could take memory that is not there; those that are just starting have taken none yet."""
+        free = _memory.free_mb()
+        needed = _memory.NEEDED_MB["plain" if self.zygote is None else "forked"]
+        starting = sum(getattr(each, "execution_state", "starting") == "starting" for each in self._kernels.values())
+        return free is not None and free < needed * (1 + starting)
+
+    def end_soon(self, kernel_id: str) -> None:
+        """End a kernel that may still be starting; nobody waits for it."""
+        self._endings.add(ending := asyncio.ensure_future(self._end_when_started(kernel_id)))
+        ending.add_done_callback(self._endings.discard)
+
+    async def _end_when_started(self, kernel_id: str) -> None:
+        for _ in range(_START_S):
+            if kernel_id in self:
+                await self._end(kernel_id, now=True)
+                return
+            await asyncio.sleep(1)
 
     async def _end(self, kernel_id: str, *, now: bool) -> None:
         shutdown: Any = self.shutdown_kernel  # jupyter_server has no types here

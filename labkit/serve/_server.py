@@ -20,7 +20,7 @@ from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.static_file_handler import AllowListFileHandler, TemplateStaticFileHandler
 
 from labkit.labs import HOME, find_lab, lab_names
-from labkit.serve import _handlers, _home, _settings
+from labkit.serve import _fork, _handlers, _home, _page, _settings
 
 _KERNEL = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
 
@@ -77,7 +77,7 @@ class LabServer(Voila):
         return [
             (at("?"), _handlers.HomeHandler, {"lab": self.lab}),
             (at("/labs", HOME), _home.HomePageHandler, {"folder": self.folder}),
-            (at("/labs/(.*)"), _handlers.LabHandler, lab_page),
+            (at("/labs/(.*)"), _page.LabHandler, lab_page),
             (at("/", _home.PICTURES, "(.*)"), _home.PictureHandler, {"path": str(self.folder / _home.PICTURES)}),
             (at("/pulse", _KERNEL), _handlers.PulseHandler),
             (at("/api/kernels", _KERNEL), KernelHandler),
@@ -110,8 +110,12 @@ class LabServer(Voila):
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         self.connection_dir = tempfile.mkdtemp(prefix="labkit_", dir=self.connection_dir_root)
+        zygote = _fork.Zygote.of_this_python(self.log) if _fork.forks_safely() else None
         try:
+            if zygote is not None:
+                zygote.start()
             self.app = Application(**self.init_settings())
+            self.kernel_manager.zygote = zygote
             self.app.add_handlers(".*$", self.init_handlers())
             server = HTTPServer(self.app)
             server.add_sockets(sockets)
@@ -120,4 +124,6 @@ class LabServer(Voila):
             server.stop()
             await ensure_async(self.kernel_manager.shutdown_all(now=True))
         finally:
+            if zygote is not None:
+                zygote.close()
             shutil.rmtree(self.connection_dir, ignore_errors=True)

@@ -200,10 +200,10 @@ def test_without_javascript_the_page_says_so(browser, server):
 
 
 def process_of(kernel):
-    """Process id of a kernel, by the name of its connection file."""
+    """Process id of a kernel, by its own name if it was forked, else by that of its connection file."""
     for line in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if f"kernel-{kernel}.json" in line.read_text():
+            if line.with_name("comm").read_text().strip() == f"labkit {kernel[:8]}" or f"kernel-{kernel}.json" in line.read_text():
                 return int(line.parent.name)
         except OSError:
             continue

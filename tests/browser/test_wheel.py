@@ -56,7 +56,19 @@ def environment(wheel, tmp_path_factory) -> Path:
     site.joinpath("dependencies.pth").write_text("\n".join({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}) + "\n")
     guard = GUARD.format(root=f"{ROOT}/", allowed=f"{sys.prefix}/", told=str(folder / "told.txt"))
     site.joinpath("sitecustomize.py").write_text(guard)
-    pip = [sys.executable, "-m", "pip", "--python", str(folder), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(folder),
+        "install",
+        "--quiet",
+        "--ignore-installed",
+        "--no-deps",
+        "--no-index",
+        str(wheel),
+    ]
     subprocess.run(pip, check=True, cwd=folder)
     return folder
 

@@ -10,6 +10,7 @@ from labkit.core import registry
 from labkit.core.params import Config, param, replace_at, spec_at
 from labkit.core.registry import Method
 from labkit.panels._controls import Control, ControlSet, widget_for
+from labkit.panels.pruning_granularity import PRUNE
 from labkit.pruning.criterion.magnitude import MagnitudeConfig
 
 
@@ -146,3 +147,13 @@ def test_a_value_beside_the_presets_becomes_one_of_them():
     assert controls.by_path[("count",)].value == 7
     controls.show(Plain(count=1))
     assert [option for _, option in controls.by_path[("count",)].options] == [1, 2, 7]
+
+
+def test_a_setting_without_effect_has_no_control():
+    controls = ControlSet("Pruning", PRUNE, lambda path, value: None)
+    controls.show(MagnitudeConfig())
+    assert ("ratio", "sparsity") in controls.by_path
+    controls.show(MagnitudeConfig.from_dict({"granularity": "n_m"}))
+    assert list(controls.by_path) == [("granularity",), ("granularity", "n"), ("granularity", "m"), ("p",)]
+    controls.show(MagnitudeConfig())
+    assert next(iter(controls.by_path)) == ("ratio", "sparsity")

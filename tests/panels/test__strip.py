@@ -52,7 +52,10 @@ def test_latency_left_over_from_another_setting_is_not_shown_as_this_ones():
 
 def test_macs_name_what_is_computed_and_what_is_dense():
     dense = Cost(10, 10, 8_000_000, 8_000_000)
-    assert macs_cell(Cost(10, 5, 8_000_000, 4_000_000), dense).detail == "weight not zero, of 8.00 M · 8.00 M dense"
+    assert macs_cell(Cost(10, 5, 8_000_000, 4_000_000), dense).detail == "with a weight that is not zero; 8.00 M dense"
+    assert (
+        macs_cell(Cost(5, 2, 2_000_000, 1_000_000), dense).detail == "with a weight that is not zero; 2.00 M in what is left, 8.00 M dense"
+    )
     assert macs_cell(Cost(5, 5, 2_000_000, 2_000_000), dense).detail == "8.00 M dense"
 
 

@@ -120,20 +120,6 @@ def test_choosing_a_layer_shows_it_and_measures_nothing_again(panel):
     assert panel.raster.label.startswith("conv1: 8 × 1 × 3 × 3")
 
 
-def test_another_network_shows_a_layer_in_its_middle_and_reset_brings_all_back():
-    panel = PruningGranularity(State(network="lenet-300-100"), cache(Workbench), ("lenet-300-100", "digits-small"))
-    try:
-        panel.network.value = "digits-small"
-        assert panel.state.layer == panel.layer.value == panel.layer.options[len(panel.layer.options) // 2]
-        panel.layer.value = panel.layer.options[0]
-        assert panel.state.layer == panel.layer.options[0]
-        panel.reset_button.click()
-        assert panel.state == panel.first
-        assert panel.layer.value == panel.first.layer
-    finally:
-        panel.close()
-
-
 def test_every_settled_setting_leaves_one_dot(panel):
     settle(panel)
     for sparsity in (0.3, 0.6, 0.3):

@@ -103,4 +103,6 @@ def test_a_folder_that_others_can_write_to_is_not_used(tmp_path, monkeypatch):
 def test_warm_reports_and_returns_the_folder():
     ticks = []
     assert warm(Progress(ticks.append)) == _cache.folder()
-    assert [(tick.done, tick.total) for tick in ticks] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    total = ticks[0].total
+    assert total > 3
+    assert [(tick.done, tick.total) for tick in ticks] == [(done, total) for done in range(total + 1)]

@@ -9,6 +9,7 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server._tz import utcnow
 
+from labkit.serve import _memory
 from labkit.serve._kernels import LabKernelManager, OwnKernelSpecManager
 
 
@@ -74,3 +75,23 @@ def test_a_kernel_of_the_same_name_elsewhere_is_not_taken(tmp_path, monkeypatch)
     ours = OwnKernelSpecManager()
     assert ours.get_kernel_spec("python3").display_name != "another"
     assert list(ours.get_all_specs()) == ["python3"]
+
+
+@pytest.mark.parametrize(
+    ("free", "forked", "starting", "expected"),
+    [
+        (260, True, 0, False),
+        (240, True, 0, True),
+        (400, True, 1, True),
+        (600, True, 1, False),
+        (600, False, 0, True),
+        (None, True, 9, False),
+    ],
+)
+def test_the_next_visitor_waits_where_memory_is_short(manager, monkeypatch, free, forked, starting, expected):
+    monkeypatch.setattr(_memory, "free_mb", lambda: free)
+    manager.zygote = object() if forked else None
+    manager._kernels = {str(n): SimpleNamespace(execution_state="starting") for n in range(starting)} | {
+        "k": SimpleNamespace(execution_state="idle")
+    }
+    assert manager.is_full() is expected

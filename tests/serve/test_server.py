@@ -1,11 +1,14 @@
 """What strangers can and cannot do to a running server, over HTTP and WebSocket, without a browser."""
 
+import gzip
 import json
 import re
+import socket
 import time
 import urllib.error
 import urllib.request
 import uuid
+from pathlib import Path
 
 import pytest
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
@@ -183,6 +186,72 @@ def test_files_with_a_fingerprint_are_kept_for_good(server, page):
         status, headers, _ = fetch(server.url + url[1:])
         assert status == 200
         assert "immutable" in headers["Cache-Control"]
+
+
+def test_they_are_packed_for_whoever_takes_that(server, page):
+    url = server.url + re.search(r'href="/(kept/[^"]+lab.css)"', page)[1]
+    _, plain_headers, plain = fetch(url)
+    assert "Content-Encoding" not in plain_headers
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept-Encoding": "br, gzip"})) as answer:
+        packed = answer.read()
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert answer.headers["Vary"] == plain_headers["Vary"] == "Accept-Encoding"
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert int(answer.headers["Content-Length"]) == len(packed) < len(plain) / 2
+    assert gzip.decompress(packed).decode() == plain
+    assert "Etag" not in answer.headers
+    part = urllib.request.Request(url, headers={"Accept-Encoding": "gzip", "Range": "bytes=0-9"})
+    with urllib.request.urlopen(part) as answer:
+        assert answer.status == 206
+        assert answer.read().decode() == plain[:10]
+
+
+def test_the_front_end_and_its_extensions_are_packed_too(server, page):
+    config = json.loads(re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', page, re.S).group(1))
+    extension = next(each for each in config["federated_extensions"] if each["name"] == "anywidget")
+    for path in (f"{config['fullStaticUrl']}/voila.js", f"{config['fullLabextensionsUrl']}/anywidget/{extension['load']}"):
+        request = urllib.request.Request(server.url + path[1:], headers={"Accept-Encoding": "gzip"})
+        with urllib.request.urlopen(request) as answer:
+            assert answer.headers["Content-Encoding"] == "gzip"
+            assert "immutable" in answer.headers["Cache-Control"]
+            assert len(gzip.decompress(answer.read())) > 1000
+
+
+def test_the_words_are_there_before_the_kernel(server):
+    with urllib.request.urlopen(server.lab("01_toy"), timeout=60) as answer:
+        first = b""
+        while b"</main>" not in first and b"lk-skeleton" not in first:
+            first += answer.read1()
+        assert b"A toy lab" in first
+        assert b"jupyter-config-data" not in first
+
+
+def test_a_visitor_who_leaves_at_once_leaves_no_kernel(server):
+    before = kernel_names(server)
+    host = server.url.split("/")[2].split(":")
+    with socket.create_connection((host[0], int(host[1]))) as line:
+        line.sendall(f"GET /labs/01_toy HTTP/1.1\r\nHost: {':'.join(host)}\r\n\r\n".encode())
+        line.recv(64)
+    time.sleep(1)
+    for _ in range(100):
+        if kernel_names(server) <= before:
+            return
+        time.sleep(0.1)
+    pytest.fail("its kernel still runs after 10 s")
+
+
+def kernel_names(server):
+    """Names of the forked kernels that run, of this server; where none are forked, an empty set."""
+    found = set()
+    for comm in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            name, parent = comm.read_text().strip(), comm.with_name("stat").read_text().rpartition(")")[2].split()[1]
+            grandparent = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            continue
+        if name.startswith("labkit ") and int(grandparent) == server.process.pid:
+            found.add(name)
+    return found
 
 
 def test_a_closing_page_ends_its_kernel(server):

@@ -8,6 +8,7 @@ Deviation  None for M that divide c_i; others run on along (k_h, k_w, c_i) inste
 
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ from labkit.pruning.groups import Groups
 @dataclass(frozen=True, kw_only=True)
 class NMConfig(Config):
     """How many of how many stay."""
+
+    FIXES_SHARE: ClassVar[bool] = True  # of zeros: no ratio is asked
 
     n: int = param(2, low=1, high=16, step=1, help="N: weights that stay of each group; M or more keep all")
     m: int = param(4, choices=(2, 4, 8, 16), help="M: consecutive weights that make a group")

@@ -1,4 +1,4 @@
-"""Direct sparse convolution, images innermost; linear layers are its 1×1 case.
+"""Direct sparse convolution, images innermost.
 
 Everything lies in one flat array `a`, the arena. Channel c, row i, pixel j of a value are `LANES` floats, one for each
 image of the group, at  base + (c · plane + i · pitch + j) · LANES. Around the image lies a border of zeros.
@@ -15,6 +15,7 @@ import numpy as np
 
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES, add_product, clip, larger, larger_row, load, splat, store
+from labkit.runtime.kernels._vectors import entry
 
 TILES = ((2, 7, 1), (2, 4, 1), (3, 3, 1), (1, 4, 1), (1, 1, 1), (2, 7, 2), (2, 4, 2), (3, 3, 2))
 """Compiled variants: rows and pixels of a tile, distance between the inputs of neighbouring pixels."""
@@ -51,7 +52,7 @@ def _variant(rows: int, pixels: int, step: int) -> Any:
                             total = load(zero, a, s[PART] + o * tile_size, pixels * LANES, 1)
                         at = s[POINTERS] + block * out + o
                         for n in range(pointers[at], pointers[at + 1]):
-                            total = add_product(total, values[n], a, origin + np.int64(offsets[n]), x_row, step)
+                            total = add_product(total, entry(values, n), a, origin + np.int64(entry(offsets, n)), x_row, step)
                         if block < blocks - 1:
                             store(total, a, s[PART] + o * tile_size, pixels * LANES)
                         elif s[POOLED]:

@@ -15,7 +15,7 @@ from labkit.core.errors import ModelError
 from labkit.runtime.kernels._bytes import BYTES, dot, repeat_word
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES
-from labkit.runtime.kernels._vectors import load, splat, store
+from labkit.runtime.kernels._vectors import entry, load, splat, store
 
 SAMPLES = 4 * LANES
 """Samples that are treated together; batches are padded to a multiple."""
@@ -42,7 +42,7 @@ def block_int8_linear(x, y, pointers, offsets, words, parts):  # type: ignore[no
                     a, b = load(y, at, LANES), load(y, at + LANES, LANES)
                     c, d = load(y, at + 2 * LANES, LANES), load(y, at + 3 * LANES, LANES)
                 for n in range(pointers[part * out + o], pointers[part * out + o + 1]):
-                    q, w = np.int64(offsets[n]) + 4 * t, repeat_word(words[n])
+                    q, w = np.int64(entry(offsets, n)) + 4 * t, repeat_word(entry(words, n))
                     a, b = dot(a, load(x, q, BYTES), w), dot(b, load(x, q + BYTES, BYTES), w)
                     c, d = dot(c, load(x, q + 2 * BYTES, BYTES), w), dot(d, load(x, q + 3 * BYTES, BYTES), w)
                 store(y, at, a)

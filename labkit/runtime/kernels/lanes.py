@@ -71,9 +71,9 @@ def clip_values(a, s, low, high):  # type: ignore[no-untyped-def]
                 store(clip(load(one, a, x + j, 0, 1), low, high), a, y + j, 0)
 
 
-PLACE, N_CHANNELS, N_ROWS, N_COLUMNS, PITCH, PLANE, BY_IMAGE, BY_CHANNEL, BY_PIXEL, WIDE = range(10)
+PLACE, N_CHANNELS, N_ROWS, N_COLUMNS, PITCH, PLANE, BY_IMAGE, BY_CHANNEL, BY_PIXEL = range(9)
 """What `gather` and `scatter` are told of a value: its place and geometry in the arena; the distances between images,
-channels and pixels in the flat array outside; whether the pixels stand for further images (linear layers)."""
+channels and pixels in the flat array outside."""
 
 
 @kernel
@@ -84,12 +84,10 @@ def gather(outside, a, g, first):  # type: ignore[no-untyped-def]
         for i in range(g[N_ROWS]):
             for j in range(g[N_COLUMNS]):
                 to = g[PLACE] + (c * g[PLANE] + i * g[PITCH] + j) * LANES
-                pixel = i * g[N_COLUMNS] + j
-                image = first + pixel * LANES * g[WIDE]
-                start = c * g[BY_CHANNEL] + pixel * g[BY_PIXEL]
-                for lane in range(min(LANES, images - image)):
-                    a[to + lane] = outside[(image + lane) * g[BY_IMAGE] + start]
-                for lane in range(max(min(LANES, images - image), 0), LANES):
+                start = c * g[BY_CHANNEL] + (i * g[N_COLUMNS] + j) * g[BY_PIXEL]
+                for lane in range(min(LANES, images - first)):
+                    a[to + lane] = outside[(first + lane) * g[BY_IMAGE] + start]
+                for lane in range(min(LANES, images - first), LANES):
                     a[to + lane] = 0
 
 
@@ -101,8 +99,6 @@ def scatter(a, outside, g, first):  # type: ignore[no-untyped-def]
         for i in range(g[N_ROWS]):
             for j in range(g[N_COLUMNS]):
                 at = g[PLACE] + (c * g[PLANE] + i * g[PITCH] + j) * LANES
-                pixel = i * g[N_COLUMNS] + j
-                image = first + pixel * LANES * g[WIDE]
-                start = c * g[BY_CHANNEL] + pixel * g[BY_PIXEL]
-                for lane in range(min(LANES, images - image)):
-                    outside[(image + lane) * g[BY_IMAGE] + start] = a[at + lane]
+                start = c * g[BY_CHANNEL] + (i * g[N_COLUMNS] + j) * g[BY_PIXEL]
+                for lane in range(min(LANES, images - first)):
+                    outside[(first + lane) * g[BY_IMAGE] + start] = a[at + lane]

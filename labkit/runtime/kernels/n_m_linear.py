@@ -11,7 +11,7 @@ import numpy as np
 
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES
-from labkit.runtime.kernels._vectors import add, clip, fma, load, pick, right, splat, store
+from labkit.runtime.kernels._vectors import add, clip, entry, fma, load, pick, right, splat, store
 
 PER_WORD = {1: 32, 2: 16, 3: 8, 4: 8}
 """Indices in a word, by bits of an index: a multiple of four, so that four sums can take turns."""
@@ -68,8 +68,8 @@ def _many(wide: int) -> Any:
                     a = splat(bias[o], wide) if start == 0 else load(y, at, wide)
                     b = splat(bias[o + 1], wide) if start == 0 else load(y, at + batch, wide)
                     for s in range(n, n + stop - start):
-                        a = fma(splat(values[s], wide), load(x, np.int64(columns[s]) * batch + t, wide), a)
-                        b = fma(splat(values[s + slots], wide), load(x, np.int64(columns[s + slots]) * batch + t, wide), b)
+                        a = fma(splat(entry(values, s), wide), load(x, np.int64(entry(columns, s)) * batch + t, wide), a)
+                        b = fma(splat(entry(values, s + slots), wide), load(x, np.int64(entry(columns, s + slots)) * batch + t, wide), b)
                     if stop == slots:
                         a, b = clip(a, low, high), clip(b, low, high)
                     store(y, at, a)

@@ -10,7 +10,7 @@ import numpy as np
 
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES
-from labkit.runtime.kernels._vectors import add, clip, fma, load, splat, store
+from labkit.runtime.kernels._vectors import add, clip, entry, fma, load, splat, store
 
 
 def _one(block: int) -> Any:
@@ -23,10 +23,10 @@ def _one(block: int) -> Any:
             a = b = splat(np.float32(0), block)
             last = pointers[row + 1]
             for n in range(pointers[row], last - 1, 2):
-                a = fma(load(values, n * block, block), splat(x[columns[n]], block), a)
-                b = fma(load(values, (n + 1) * block, block), splat(x[columns[n + 1]], block), b)
+                a = fma(load(values, n * block, block), splat(entry(x, entry(columns, n)), block), a)
+                b = fma(load(values, (n + 1) * block, block), splat(entry(x, entry(columns, n + 1)), block), b)
             if (last - pointers[row]) % 2:
-                a = fma(load(values, (last - 1) * block, block), splat(x[columns[last - 1]], block), a)
+                a = fma(load(values, (last - 1) * block, block), splat(entry(x, entry(columns, last - 1)), block), a)
             store(y, row * block, add(a, b))
 
     return vector_linear_one
@@ -44,9 +44,9 @@ def _four(wide: int) -> Any:
                 a, b = splat(bias[o], wide), splat(bias[o + 1], wide)
                 c, d = splat(bias[o + 2], wide), splat(bias[o + 3], wide)
                 for n in range(pointers[row], pointers[row + 1]):
-                    v = load(x, np.int64(columns[n]) * batch + t, wide)
-                    a, b = fma(splat(values[4 * n], wide), v, a), fma(splat(values[4 * n + 1], wide), v, b)
-                    c, d = fma(splat(values[4 * n + 2], wide), v, c), fma(splat(values[4 * n + 3], wide), v, d)
+                    v = load(x, np.int64(entry(columns, n)) * batch + t, wide)
+                    a, b = fma(splat(entry(values, 4 * n), wide), v, a), fma(splat(entry(values, 4 * n + 1), wide), v, b)
+                    c, d = fma(splat(entry(values, 4 * n + 2), wide), v, c), fma(splat(entry(values, 4 * n + 3), wide), v, d)
                 at = o * batch + t
                 store(y, at, clip(a, low, high))
                 store(y, at + batch, clip(b, low, high))
@@ -68,11 +68,11 @@ def _eight(wide: int) -> Any:
                 a, b, c, d = splat(bias[o], wide), splat(bias[o + 1], wide), splat(bias[o + 2], wide), splat(bias[o + 3], wide)
                 e, f, g, h = splat(bias[o + 4], wide), splat(bias[o + 5], wide), splat(bias[o + 6], wide), splat(bias[o + 7], wide)
                 for n in range(pointers[row], pointers[row + 1]):
-                    v, s = load(x, np.int64(columns[n]) * batch + t, wide), 8 * n
-                    a, b = fma(splat(values[s], wide), v, a), fma(splat(values[s + 1], wide), v, b)
-                    c, d = fma(splat(values[s + 2], wide), v, c), fma(splat(values[s + 3], wide), v, d)
-                    e, f = fma(splat(values[s + 4], wide), v, e), fma(splat(values[s + 5], wide), v, f)
-                    g, h = fma(splat(values[s + 6], wide), v, g), fma(splat(values[s + 7], wide), v, h)
+                    v, s = load(x, np.int64(entry(columns, n)) * batch + t, wide), 8 * n
+                    a, b = fma(splat(entry(values, s), wide), v, a), fma(splat(entry(values, s + 1), wide), v, b)
+                    c, d = fma(splat(entry(values, s + 2), wide), v, c), fma(splat(entry(values, s + 3), wide), v, d)
+                    e, f = fma(splat(entry(values, s + 4), wide), v, e), fma(splat(entry(values, s + 5), wide), v, f)
+                    g, h = fma(splat(entry(values, s + 6), wide), v, g), fma(splat(entry(values, s + 7), wide), v, h)
                 at = o * batch + t
                 store(y, at, clip(a, low, high))
                 store(y, at + batch, clip(b, low, high))

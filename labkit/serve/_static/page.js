@@ -174,5 +174,5 @@ window.labkitPage = (() => {
   document.addEventListener("visibilitychange", pulse);
   window.addEventListener("pageshow", pulse);
   setInterval(pulse, PULSE_MS);
-  return { paint, progress, stillWorking, cellsDone };
+  return { paint, progress, stillWorking, cellsDone, fail };
 })();

@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from jupyter_core.utils import ensure_async
@@ -162,7 +163,7 @@ def test_without_a_zygote_a_plain_kernel_comes_and_the_log_says_so(tmp_path, cap
 
 def test_a_zygote_that_dies_is_left_alone_for_a_while_that_grows(monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(_fork.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(_fork, "time", SimpleNamespace(monotonic=lambda: now[0]))  # the clock of `_fork` only: the event loop has its own
     broken = Zygote([sys.executable, "-c", "raise SystemExit(3)"], LOG)
     pauses = []
     for _ in range(9):

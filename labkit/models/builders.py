@@ -5,7 +5,7 @@ mobilenet-small, and at most 700,000 parameters. Input (n, 1, 28, 28), digits-sm
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
@@ -22,9 +22,17 @@ def conv(c_in: int, c_out: int, size: int, stride: int = 1, groups: int = 1) -> 
 
 def lenet_300_100() -> nn.Module:
     """Build LeNet-300-100: a multilayer perceptron 784-300-100-10. Source: LeCun et al. 1998, as in Han et al. 2015."""
-    return named(
-        flatten=nn.Flatten(), fc1=nn.Linear(784, 300), act1=nn.ReLU(), fc2=nn.Linear(300, 100), act2=nn.ReLU(), fc3=nn.Linear(100, 10)
-    )
+    return perceptron((300, 100))
+
+
+def perceptron(hidden: Sequence[int]) -> nn.Module:
+    """Build a multilayer perceptron of 784 inputs, hidden layers of these widths with ReLU, and 10 outputs."""
+    layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
+    c = 784
+    for n, width in enumerate(hidden, start=1):
+        layers |= {f"fc{n}": nn.Linear(c, width), f"act{n}": nn.ReLU()}
+        c = width
+    return named(**layers, **{f"fc{len(hidden) + 1}": nn.Linear(c, 10)})
 
 
 def lenet_5() -> nn.Module:
@@ -37,9 +45,14 @@ def lenet_5() -> nn.Module:
 
 def vgg_small_bn() -> nn.Module:
     """Build a VGG of seven 3×3 convolutions with batch norm, 16-16-32-32-64-64-96. Source: Simonyan and Zisserman 2014, arXiv:1409.1556."""
+    return vgg((16, 16, 0, 32, 32, 0, 64, 64, 0, 96))
+
+
+def vgg(widths: Sequence[int]) -> nn.Module:
+    """Build a VGG of 3×3 convolutions with batch norm and ReLU: a number is a convolution's outputs, 0 halves the image."""
     layers: dict[str, nn.Module] = {}
     c = n = 0
-    for width in (16, 16, 0, 32, 32, 0, 64, 64, 0, 96):
+    for width in widths:
         if not width:
             layers[f"pool{n}"] = nn.MaxPool2d(2)
             continue

@@ -41,10 +41,12 @@ class AboutCard:
 
 
 def about_html(lab: Lab) -> str:
-    """Return what About says: the lab's own sentences, then a section of each method's card."""
+    """Return what About says: the lab's own sentences and sources, then a section of each method's card."""
     errors = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in lab.usual_account)
     usual = f"<h3>Where the usual account is wrong</h3><ul>{errors}</ul>" if errors else ""
-    return usual + "".join(_method_html(name) for name in lab.methods)
+    items = "".join(f"<li>{html.escape(source)}</li>" for source in lab.sources)
+    sources = f"<h3>Sources</h3><ul>{items}</ul>" if items else ""
+    return usual + sources + "".join(_method_html(name) for name in lab.methods)
 
 
 def _method_html(name: str) -> str:

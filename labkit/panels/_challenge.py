@@ -7,7 +7,7 @@ import ipywidgets
 from labkit.panels._kept import Attempt, Kept, is_met
 from labkit.panels._lab import QUANTITIES, Aim, Challenge, Figures
 
-_WAITING = "Only what has settled on all test images counts."
+_WAITING = "Only what has settled counts."
 
 
 class ChallengeCard:
@@ -26,7 +26,7 @@ class ChallengeCard:
 
     def show(self, figures: Figures, kept: Kept) -> None:
         """Draw the bars of these figures; while they are not settled the last ones stay, paler, so that a drag sends nothing."""
-        is_settled = figures.accuracy is not None
+        is_settled = figures.is_settled
         self._figures = figures if is_settled else self._figures
         text = challenge_html(self._challenge, self._figures, kept, is_settled)
         if text != self.widget.value:

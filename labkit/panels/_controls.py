@@ -62,7 +62,8 @@ class ControlSet:
             for path, widget in self.by_path.items():
                 value = _shown(value_at(config, path))
                 if isinstance(widget, ipywidgets.Dropdown) and value not in [option for _, option in widget.options]:
-                    widget.options = (*widget.options, (_in_words(value), value))  # from a link, beside this lab's presets
+                    unit = spec_at(config, path).unit
+                    widget.options = (*widget.options, (_in_words(value, unit), value))  # from a link, beside this lab's presets
                 if not _is_same(widget, widget.value, value):
                     widget.value = value
                 self._shown[path] = value
@@ -120,7 +121,7 @@ def widget_for(spec: Spec, label: str, value: Any) -> ipywidgets.Widget:
     if spec.family or spec.choices:
         options = [method.name for method in methods(spec.family)] if spec.family else list(spec.choices)
         shown = sorted({*options, value}, key=options.index if value in options else str)
-        return ipywidgets.Dropdown(options=[(_in_words(option), option) for option in shown], value=value, **common)
+        return ipywidgets.Dropdown(options=[(_in_words(option, spec.unit), option) for option in shown], value=value, **common)
     if spec.kind is bool:
         return ipywidgets.Checkbox(value=value, indent=False, **common)
     whole = spec.kind is int
@@ -156,7 +157,9 @@ def _digits(number: float) -> int:
     return len(f"{number:g}".partition(".")[2])
 
 
-def _in_words(option: Any) -> str:
+def _in_words(option: Any, unit: str) -> str:
+    if unit == "bytes":
+        return f"{option / 1024:g} KiB"
     return f"{option:g}" if isinstance(option, int | float) else str(option).replace("_", " ")
 
 

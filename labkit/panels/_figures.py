@@ -86,10 +86,12 @@ class Figure:
         x, y: axis labels, with units.
         x_range, y_range: fixed ends, or a list of names.
         height: pixels; the width follows the page.
+        is_log: whether both axes are logarithmic.
     """
 
-    def __init__(self, x: str, y: str, x_range: object, y_range: object, height: int = 220) -> None:
+    def __init__(self, x: str, y: str, x_range: object, y_range: object, height: int = 220, *, is_log: bool = False) -> None:
         self.plot = figure(
+            **({"x_axis_type": "log", "y_axis_type": "log"} if is_log else {}),
             x_axis_label=x,
             y_axis_label=y,
             x_range=x_range,

@@ -9,7 +9,7 @@ import ipywidgets
 from labkit.panels._lab import QUANTITIES, Guess, Moment
 
 _HINT = "Commit yourself first: the answer teaches more when it is a surprise."
-_MEASURING = "Going there and measuring on all test images …"
+_MEASURING = "Going there and waiting until it has settled …"
 _AGAIN = "You went elsewhere before it was measured. Press the button again."
 
 
@@ -27,7 +27,7 @@ class GuessCard:
         self._guessed: float | None = None  # while it is being measured
         self.is_revealed = False
         question = ipywidgets.HTML(f"<h3>Predict, then look</h3><p>{html.escape(guess.question)}</p>")
-        percent = ".0%" if guess.quantity == "accuracy" else ".3~g"
+        percent = ".0%" if guess.quantity == "accuracy" else ".3g"
         self.slider = ipywidgets.FloatSlider(
             value=(guess.low + guess.high) / 2,
             min=guess.low,
@@ -85,7 +85,7 @@ def answer_html(guess: Guess, guessed: float, found: float) -> str:
         apart = "less than a point away" if abs(points) < 1 else f"{abs(points):.0f} points {'higher' if points > 0 else 'lower'}"
     else:
         apart = f"{found / guessed:.2f} times the guess" if guessed else "away from the guess"
-    words = f"You guessed {quantity.text(guessed)}. Measured: {quantity.text(found)}, {apart}."
+    words = f"You guessed {quantity.text(guessed)}. {quantity.found.capitalize()}: {quantity.text(found)}, {apart}."
     return f"{_line(guess, guessed, found, words)}<p>{html.escape(words)}</p>"
 
 
@@ -98,8 +98,9 @@ def _line(guess: Guess, guessed: float | None, found: float | None, words: str) 
             f'<span class="lk-line-gap" style="left:{min(a, b):.1f}%;width:{abs(a - b):.1f}%"></span>'
             f'<span class="lk-line-guess" style="left:{a:.1f}%"></span><span class="lk-line-found" style="left:{b:.1f}%"></span>'
         )
-    text = QUANTITIES[guess.quantity].text
+    quantity = QUANTITIES[guess.quantity]
+    text = quantity.text
     role = f'role="img" aria-label="{html.escape(words)}"' if words else 'aria-hidden="true"'
-    key = '<span class="lk-key is-guess">guess</span><span class="lk-key is-found">measured</span>' if words else ""
+    key = f'<span class="lk-key is-guess">guess</span><span class="lk-key is-found">{quantity.found}</span>' if words else ""
     ends = f"<span>{text(guess.low)}</span>{key}<span>{text(guess.high)}</span>"
     return f'<div class="lk-line" {role}>{marks}</div><div class="lk-line-ends" aria-hidden="true">{ends}</div>'

@@ -70,7 +70,7 @@ class Guide:
         kept = self.kept
         new = [step for step in self._lab.steps if step.id not in kept.steps and self._is_done(step.id, moment)]
         kept = replace(kept, steps=kept.steps | {step.id for step in new})
-        if moment.figures.accuracy is not None and moment.link:  # an empty link is the state that everybody begins with
+        if moment.figures.is_settled and moment.link:  # an empty link is the state that everybody begins with
             kept = kept.with_attempt(Attempt(moment.figures, moment.words, moment.link), self._lab.challenge)
         self._keep(kept)
         self._draw()

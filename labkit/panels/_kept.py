@@ -98,7 +98,9 @@ def _attempt(plain: Any) -> Attempt | None:
         return None
     label, link = plain.get("label"), plain.get("hash")
     figures = {name: kind(plain[name]) for name, kind in _KINDS.items() if _is_figure(plain.get(name))}
-    if not isinstance(label, str) or not isinstance(link, str) or "accuracy" not in figures or len(link) > _LONGEST_LINK:
+    if not isinstance(label, str) or not isinstance(link, str) or len(link) > _LONGEST_LINK:
+        return None
+    if not figures or any(name in plain and name not in figures for name in _KINDS):
         return None
     return Attempt(Figures(**figures), label[:_LONGEST_LABEL], link)
 

@@ -27,13 +27,19 @@ class Figures:
     speed: float | None = None
     energy_uj: float | None = None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether anything is known to the end; a lab that trains nothing has no accuracy."""
+        return self != Figures()
+
 
 @dataclass(frozen=True)
 class Quantity:
-    """How a figure of `Figures` is called and written."""
+    """How a figure of `Figures` is called and written, and whether it is measured or modelled."""
 
     label: str
     text: Callable[[float], str]
+    found: str = "measured"
 
 
 QUANTITIES = {
@@ -41,7 +47,7 @@ QUANTITIES = {
     "bytes": Quantity("size on disk", lambda value: f"{value / 1e3:.3g} kB"),
     "macs": Quantity("MACs per image", lambda value: f"{value / 1e6:.2f} M"),
     "speed": Quantity("speed", lambda value: f"{value:.2f}× dense"),
-    "energy_uj": Quantity("energy per image", lambda value: f"{value:.0f} µJ"),
+    "energy_uj": Quantity("energy per image", lambda value: f"{value:.2g} µJ" if value < 10 else f"{value:.0f} µJ", "modelled"),
 }
 
 
@@ -158,6 +164,7 @@ class Lab:
         challenge: what to reach.
         methods: names of the methods whose cards About shows.
         usual_account: sentences on where what is commonly said of them is wrong.
+        sources: of what has no method's card.
     """
 
     name: str
@@ -166,6 +173,7 @@ class Lab:
     challenge: Challenge
     methods: tuple[str, ...] = ()
     usual_account: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         ids = [step.id for step in self.steps]

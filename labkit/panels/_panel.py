@@ -222,14 +222,14 @@ class View:
     Args:
         title: of the card.
         children: what there is to look at.
-        is_wide: over the whole width, its children side by side where there is room.
+        is_wide: over the whole width, several children side by side where there is room.
     """
 
     def __init__(self, title: str, *children: ipywidgets.Widget, is_wide: bool = False) -> None:
         heading = ipywidgets.HTML(f"<h2>{html.escape(title)}</h2>")
         self._summary = ipywidgets.HTML()
         self._summary.add_class("lk-summary")
-        if is_wide:
+        if is_wide and len(children) > 1:
             pair = ipywidgets.Box(children)
             pair.add_class("lk-pair")
             children = (pair,)

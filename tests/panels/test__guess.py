@@ -31,7 +31,7 @@ def test_the_answer_comes_when_that_setting_has_settled():
     assert went == [1]
     it.notice(moment("sparsity=0.5"))
     assert not it.is_revealed
-    assert "measuring" in it.result.value
+    assert "settled" in it.result.value
     it.notice(moment("sparsity=0.5", 0.222))
     assert it.is_revealed
     assert "You guessed 80 %. Measured: 22.2 %, 58 points lower." in it.result.value

@@ -1,0 +1,68 @@
+"""The roof of this machine, measured: how fast one thread multiplies, and how fast it reads memory.
+
+    peak       2·n³ operations / time of a product of two n × n float32 matrices, the fastest round of the fastest library
+    bandwidth  bytes / time of one pass over an array too large for the usual caches, the fastest round
+
+A roof is what a machine can do at most, so that the fastest round counts, not the median. On a machine that is busy with
+other work both are too low.
+
+Source  Williams, Waterman and Patterson 2009, Communications of the ACM 52(4), for the model.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from labkit.core.progress import SILENT, Progress
+from labkit.measure import latency
+
+PRODUCT = 512  # rows and columns; three such matrices take 3 MB and stay in the caches
+READ_BYTES = 128 << 20
+MOST_ROUNDS = 12
+BUDGET_S = 0.6
+
+
+@dataclass(frozen=True)
+class Roof:
+    """What bounds any program on this machine, on one thread.
+
+    Attributes:
+        peak_gflops: 10⁹ float32 operations a second; a multiplication and an addition are two.
+        bandwidth_gbps: 10⁹ bytes read from memory a second.
+        rounds: how often each was timed; the fastest counts.
+        notes: what a person should know ("measured without the machine-wide lock").
+    """
+
+    peak_gflops: float
+    bandwidth_gbps: float
+    rounds: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ridge(self) -> float:
+        """Operations a byte from which on arithmetic, not memory, is the limit."""
+        return self.peak_gflops / self.bandwidth_gbps
+
+
+def roof(progress: Progress = SILENT) -> Roof:
+    """Measure the roof on one thread, in about a second and 128 MB, while nothing else of labkit measures.
+
+    Raises:
+        Cancelled: between two rounds, or while another measurement is waited for.
+        LabkitError: another measurement did not end.
+    """
+    rng = np.random.default_rng(0)
+    left, right = (rng.standard_normal((PRODUCT, PRODUCT), dtype=np.float32) for _ in range(2))
+    out, long = np.empty_like(left), np.ones(READ_BYTES // 4, np.float32)
+    tensors = [torch.from_numpy(array) for array in (left, right, out)]
+    calls = {
+        "numpy": lambda: np.matmul(left, right, out=out),
+        "torch": lambda: torch.mm(tensors[0], tensors[1], out=tensors[2]),
+        "read": lambda: np.dot(long, long),
+    }
+    times = latency.compare(calls, rounds=MOST_ROUNDS, warmup=1, budget_s=BUDGET_S, progress=progress)
+    best_ms = {name: min(found.times_ms) for name, found in times.items()}
+    product_ms = min(best_ms["numpy"], best_ms["torch"])
+    read = times["read"]
+    return Roof(2 * PRODUCT**3 / product_ms / 1e6, READ_BYTES / best_ms["read"] / 1e6, read.runs, read.notes)

@@ -1,8 +1,8 @@
 """How live a lab is, measured inside a real browser: `python -m benchmarks.live [--json FILE] [--steps N]`.
 
 Serves lab 02 as `labkit lab` does, opens it in Chromium, and takes the times of UX's table with the page's own clock, from
-the key event to the frame that shows the change. Where the time of opening goes is from `benchmarks/opening.py`, which also
-counts the memory. Nothing else should run meanwhile.
+the key event to the frame that shows the change. Where the time of opening goes, and the memory, are by
+`benchmarks/opening.py`, which measures them alone. Nothing else should run meanwhile.
 """
 
 import argparse
@@ -45,13 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder, _browser.running_browser() as browser:
         command = [sys.executable, "-m", "labkit", "lab", args.lab, "--no-browser", "--port", "{port}"]
         with _browser.running_server(Path(folder), Path(folder) / "log.txt", command=command) as server:
+            memory = opening.at_rest(server)
             times = measure(browser, server, args.steps)
             visits = opening.visits_of(browser, server, args.opens, max(1, args.opens // 2)) if args.opens else {}
+            memory += opening.with_pages(browser, server)
     rows = [row for cache, found in visits.items() for row in opening.table(cache, found)]
     rows += [_row(name, each) for name, each in times.items()]
-    result = {"host": in_words(host()), "browser": "Chromium, same machine", "rows": rows}
+    result = {"host": in_words(host()), "browser": "Chromium, same machine", "rows": rows, "memory": memory}
     for row in result["rows"]:
         print("{what:72s} median {median_ms:7.0f} ms   p95 {p95_ms:7.0f} ms   reach {reach}   {verdict}   n={n}".format(**row))
+    opening.tell(memory)
     print(result["host"])
     if args.json:
         args.json.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")

@@ -45,18 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder, _browser.running_browser() as browser:
         command = [sys.executable, "-m", "labkit", "lab", "02", "--no-browser", "--port", "{port}"]
         with _browser.running_server(Path(folder), Path(folder) / "log.txt", command=command) as server:
-            urllib.request.urlopen(f"{server.url}labs/02", timeout=300).read()  # until this the server is not warm
-            rest = memory_mb(server)
+            memory = at_rest(server)
             visits = visits_of(browser, server, args.cached, args.empty)
-            memory = [*({**row, "when": "at rest"} for row in rest), *with_pages(browser, server)]
+            memory += with_pages(browser, server)
     rows = [row for cache, found in visits.items() for row in table(cache, found)]
     for row in rows:
         print("{what:72s} median {median_ms:6.0f} ms   p95 {p95_ms:6.0f} ms   reach {reach}   {verdict}   n={n}".format(**row))
     for cache, found in visits.items():
         sent = statistics.median(each["bytes"] for each in found) / 1e6
         print(f"{cache}: {statistics.median(each['requests'] for each in found):.0f} files, {sent:.2f} MB over the line")
-    for row in memory:
-        print("{when:24s} {process:12s} shared out {pss_mb:6.0f} MB   its own {own_mb:6.0f} MB".format(**row))
+    tell(memory)
     print(in_words(host()))
     if args.json:
         args.json.write_text(json.dumps({"host": in_words(host()), "rows": rows, "memory": memory}, indent=2, ensure_ascii=False) + "\n")
@@ -122,6 +120,12 @@ def table(cache: str, visits: list[dict[str, float]]) -> list[dict[str, Any]]:
     return rows
 
 
+def at_rest(server: _browser.Server) -> list[dict[str, Any]]:
+    """Return the memory of the server once it is warm, with the kernel of one visit that nobody uses."""
+    urllib.request.urlopen(f"{server.url}labs/02", timeout=300).read()  # until this the server is not warm
+    return [{**row, "when": "at rest, one kernel idle"} for row in memory_mb(server)]
+
+
 def with_pages(browser: Any, server: _browser.Server) -> list[dict[str, Any]]:
     """Return the memory of everything while some pages are open and each has measured what it shows."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
@@ -132,6 +136,12 @@ def with_pages(browser: Any, server: _browser.Server) -> list[dict[str, Any]]:
     rows = [{**row, "when": f"{PAGES} labs open and used"} for row in memory_mb(server)]
     context.close()
     return rows
+
+
+def tell(memory: list[dict[str, Any]]) -> None:
+    """Print what `at_rest` and `with_pages` found."""
+    for row in memory:
+        print("{when:24s} {process:12s} shared out {pss_mb:6.0f} MB   its own {own_mb:6.0f} MB".format(**row))
 
 
 def memory_mb(server: _browser.Server) -> list[dict[str, Any]]:

@@ -187,7 +187,16 @@ def live_table(path: Path) -> str:
         (row["what"], f"{row['median_ms']:,.0f} ms", f"{row['p95_ms']:,.0f} ms", row["reach"], row["verdict"]) for row in content["rows"]
     ]
     said = f"Lab 02 on vgg-small-bn, measured inside the page by `python -m benchmarks.live`, {content['browser']}, on {content['host']}."
-    return table(("from the key event", "median", "95th percentile", "reach", ""), rows) + f"\n\n{said}"
+    return table(("what", "median", "95th percentile", "reach", ""), rows) + f"\n\n{said}" + memory_table(content.get("memory", []))
+
+
+def memory_table(found: list[dict[str, Any]]) -> str:
+    """Return what the server and its kernels hold, with a blank line before it; nothing where that was not measured."""
+    if not found:
+        return ""
+    rows = [(row["when"], row["process"], f"{row['pss_mb']:,} MB", f"{row['own_mb']:,} MB") for row in found]
+    head = ("memory", "process", "shared pages divided among their users", "its own")
+    return f"\n\n{table(head, rows)}"
 
 
 def read_results(folder: Path) -> list[dict[str, Any]]:

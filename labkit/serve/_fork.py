@@ -83,6 +83,7 @@ class Zygote:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._pause_s, self._not_before = _FIRST_PAUSE_S, 0.0
+        self._now = time.monotonic
 
     @classmethod
     def of_this_python(cls, log: logging.Logger) -> "Zygote":
@@ -105,8 +106,8 @@ class Zygote:
             return self._control
         if self._process is not None:
             self._give_up(f"it ended with code {self._process.returncode}")
-        if time.monotonic() < self._not_before:
-            raise ChildProcessError(f"the zygote is not started again for another {self._not_before - time.monotonic():.0f} s")
+        if self._now() < self._not_before:
+            raise ChildProcessError(f"the zygote is not started again for another {self._not_before - self._now():.0f} s")
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -148,7 +149,7 @@ class Zygote:
 
     def _give_up(self, why: str) -> None:
         self.close()
-        self._not_before = time.monotonic() + self._pause_s
+        self._not_before = self._now() + self._pause_s
         self._log.warning("the zygote of the kernels is gone (%s): plain kernels for %.0f s", why, self._pause_s)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
 

@@ -40,7 +40,6 @@ class LabHandler(JupyterHandler):
             return
         kernels: Any = self.kernel_manager  # a LabKernelManager
         if kernels.is_full():
-            self.set_header("Retry-After", "60")
             raise web.HTTPError(503, FULL)
         _ = self.xsrf_token  # sets the cookie without which a closing page may not end its kernel
         self.set_header("Content-Type", "text/html; charset=UTF-8")

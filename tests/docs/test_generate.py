@@ -140,3 +140,9 @@ def test_the_form_that_contributing_shows_is_the_form_that_is_read(tmp_path: Pat
     (tmp_path / "02.json").write_text(block.text)
     (content,) = generate.read_results(tmp_path)
     assert "difference 3.1 [2.2, 4] points" in generate.measured("weight", [content | {"host": "a machine"}])
+
+
+def test_memory_is_told_where_it_was_measured():
+    row = {"when": "at rest", "process": "zygote", "pss_mb": 1234, "own_mb": 5}
+    assert generate.memory_table([]) == ""
+    assert generate.memory_table([row]).splitlines()[-1] == "| at rest | zygote | 1,234 MB | 5 MB |"

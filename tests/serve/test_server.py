@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import socket
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -14,6 +15,8 @@ import pytest
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+
+from benchmarks import _browser
 
 FRAMING = "v1.kernel.websocket.jupyter.org"
 
@@ -273,3 +276,17 @@ def test_another_site_cannot_end_a_kernel(server, kernel, headers):
         urllib.request.urlopen(request, timeout=30)
     assert refusal.value.code in (403, 404)
     assert alive(server, kernel)
+
+
+def test_a_server_without_memory_says_so_and_stays(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from labkit.serve import _memory, app; _memory.free_mb = lambda: 10.0\n"
+        f"app.serve(None, port=int(sys.argv[1]), open_browser=False, folder=Path({str(_browser.ROOT / 'tests/browser/toy_labs')!r}))"
+    )
+    with _browser.running_server(tmp_path, tmp_path / "log.txt", command=[sys.executable, "-c", code, "{port}"]) as full:
+        status, _, body = fetch(full.lab("01_toy"))
+        assert status == 503
+        assert "No room for another lab" in body
+        assert "Try again in a minute" in body
+        assert "Traceback" not in body
+        assert fetch(f"{full.url}labs/nothing")[0] == 404

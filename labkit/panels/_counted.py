@@ -71,7 +71,7 @@ def roofline_in_words(here: Roof | None, layer: CountedLayer, batch: int, ran: R
     return (
         f"Measured, one thread: {here.peak_gflops:.0f} · 10⁹ operations and {here.bandwidth_gbps:.1f} GB a second, so that memory is the "
         f"limit below {here.ridge:.1f} operations a byte. {layer.name}, {layer.intensity(batch):.2g} operations a byte, {reached}: float32 "
-        f"without zeros, whatever is modelled. What lies above the sloping line had its weights in a cache.{notes}"
+        f"without zeros, whatever is modelled. What lies above the sloping line had its weights in a cache; the flat one is the best of three probes, which a layer may exceed a little.{notes}"
     )
 
 

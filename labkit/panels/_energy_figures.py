@@ -56,6 +56,7 @@ class StackedBars(Figure):
             if self.plot.x_range.end != end:
                 self.plot.x_range.end = end
             self.source.data = self._columns(rows, chosen)
+            _in_full_colour(self.legend, list(rows), chosen)
 
     def colour(self, palette: Palette) -> None:
         for bar, colour in zip(self.bars, (palette.series[4], palette.series[2], palette.warn), strict=False):
@@ -143,6 +144,7 @@ class Roofline(Figure):
                 "size": [14.0 if layer == chosen else 8.0 for layer in dots],
                 "strength": [1.0 if layer == chosen else 0.45 for layer in dots],
             }
+            _in_full_colour(self.legend, list(dots), chosen)
 
     def colour(self, palette: Palette) -> None:
         self._line.glyph.line_color = palette.text
@@ -150,6 +152,14 @@ class Roofline(Figure):
         self._found.glyph.fill_color = palette.accent
         self.legend.label_text_color = palette.text
         self.legend.label_text_font_size = "12px"
+
+
+def _in_full_colour(legend: Legend, names: list[str], chosen: str) -> None:
+    """Let the legend look like what is chosen, not like the first of the names, which may be paler."""
+    index = names.index(chosen) if chosen in names else 0
+    for item in legend.items:
+        if item.index != index:
+            item.index = index
 
 
 def axis_end(most: float) -> float:

@@ -47,7 +47,9 @@ def opened(browser, everybody_server):
         page.goto(everybody_server.lab(PAGES[which]), timeout=_browser.READY_TIMEOUT_MS)
         if which != "home":
             page.wait_for_selector("body.is-ready", timeout=_browser.READY_TIMEOUT_MS)
-            page.wait_for_selector(f"{live.MASK_LABEL}[aria-label]", timeout=_browser.READY_TIMEOUT_MS)
+            page.wait_for_function("() => document.querySelectorAll('.lk-views .bk-Figure').length > 0", timeout=_browser.READY_TIMEOUT_MS)
+            if which == "lab 02":
+                page.wait_for_selector(f"{live.MASK_LABEL}[aria-label]", timeout=_browser.READY_TIMEOUT_MS)
             page.wait_for_function("() => !document.querySelector('.lk-score.is-refining')", timeout=_browser.READY_TIMEOUT_MS)
         return page
 

@@ -28,7 +28,7 @@ def test_the_fastest_round_of_the_fastest_library_counts(monkeypatch: pytest.Mon
         asked.update(settings)
         for call in calls.values():
             call()
-        return {"numpy": timed(4.0, 3.0), "torch": timed(8.0, 2.0), "read": timed(20.0, 10.0)}
+        return {"numpy": timed(4.0, 3.0), "torch": timed(8.0, 2.0), "convolution": timed(9.0, 9.0), "read": timed(20.0, 10.0)}
 
     monkeypatch.setattr(latency, "compare", compare)
     found = roof.roof()
@@ -38,6 +38,12 @@ def test_the_fastest_round_of_the_fastest_library_counts(monkeypatch: pytest.Mon
     assert (found.rounds, found.notes) == (2, ("a note",))
     assert asked.get("threads", 1) == 1
     assert asked["budget_s"] <= 1.0
+
+
+def test_a_convolution_may_be_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = {"numpy": timed(4.0), "torch": timed(4.0), "convolution": timed(1.0), "read": timed(10.0)}
+    monkeypatch.setattr(latency, "compare", lambda calls, **_: times)
+    assert roof.roof().peak_gflops == pytest.approx(2 * (8 * 14 * 14) * (128 * 128 * 9) / 1e-3 / 1e9)
 
 
 def test_a_real_machine_has_a_roof(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,8 +107,9 @@ class Workbench:
     def prepare(self) -> None:
         """Do now what the first look at the network needs: sizes, costs, weights, and the program with its kernels."""
         _ = (self.dense_file, self.dense_cost, self.layers, self._weights, self._order)
-        example = flow.example(self.splits.test)
-        runtime.compile(self.dense, example)(example.numpy())
+        images = self.splits.test[: flow.LATENCY_BATCH].tensor().numpy()
+        for formats in ("dense", "csr"):
+            runtime.compile(self.dense, flow.example(self.splits.test), formats)(images)
 
     @cached_property
     def dense_file(self) -> bytes:

@@ -73,7 +73,7 @@ def test_other_processors_take_other_lanes(copied, cpu, features, lanes):
 @pytest.mark.long
 @pytest.mark.parametrize(("cpu", "features"), [("haswell", "+avx,+avx2,+fma"), ("x86-64", "+sse,+sse2")])
 def test_all_kernels_on_other_processors(tmp_path, cpu, features):
-    code = "import sys, pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'tests/runtime/kernels']))"
+    code = "import sys, pytest; sys.exit(pytest.main(['-p', 'no:cacheprovider', 'tests/runtime/kernels', 'tests/runtime/test_packed.py', 'tests/runtime/test_one.py']))"
     names = {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
     assert "passed" in run(Path(labkit.__file__).parents[1], tmp_path, code, **names)
 

@@ -110,7 +110,7 @@ LAB = Lab(
     ),
     methods=("magnitude", "weight", "n_m", "channel", "masked_finetune"),
     usual_account=(
-        "“Zeros make a network faster.” Only in a program made for them, and not always: at 50 % zeros, ours was 1.5 times as fast as dense on batches of 64 images and took three times as long for a single one.",
+        "“Zeros make a network faster.” Only in a program made for them, and not always: at 50 % zeros, ours was 1.5 times as fast as dense on batches of 64 images, not twice.",
         "“A sparsity of 80 % removes 80 % of the weights.” With whole channels a layer loses outputs and, through the layer before, inputs: 96 % of an inner layer go.",
         "“Finer is always more accurate.” Where batch norm is left as it was, our comparison at 90 % zeros is undecided; measured anew for both, single weights lead clearly.",
         "“Fine-tune at a tenth of the learning rate or less.” That is for a constant rate. Here it decays to 0, and after pruning 90 % one epoch at the original rate wins.",

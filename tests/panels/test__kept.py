@@ -80,7 +80,9 @@ JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda 
 
 @given(st.fixed_dictionaries({}, optional={"steps": JSON, "best": JSON, "met": JSON, "total": JSON}))
 def test_any_json_is_harmless(plain):
-    from_json(json.dumps(plain), LAB)
+    found = from_json(json.dumps(plain), LAB)
+    assert found.steps <= {step.id for step in LAB.steps}
+    assert len(found.best) <= 5
 
 
 def test_what_two_tabs_remember_is_put_together():

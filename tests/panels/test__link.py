@@ -133,7 +133,8 @@ def test_any_text_gives_a_valid_state(words, is_quoted):
 @given(st.text())
 @settings(max_examples=200)
 def test_any_noise_is_harmless(text):
-    read_link(text, FIRST, choices)
+    state = read_link(text, FIRST, choices).state
+    assert read_link(link_of(state, FIRST), FIRST, choices).state == state
 
 
 @pytest.mark.parametrize(

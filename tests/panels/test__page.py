@@ -46,7 +46,9 @@ def test_the_same_link_is_told_again():
 
 
 def test_without_a_kernel_nobody_is_waited_for():
-    Page().wait(Progress())
+    page = Page()
+    page.wait(Progress())
+    assert page.opened == 0, "it came back though no page had opened"
 
 
 def test_in_a_kernel_the_page_is_waited_for(monkeypatch):

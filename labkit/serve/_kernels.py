@@ -1,13 +1,16 @@
 """The kernels behind the pages: whose Python they run, how long they live, how a page learns that its own has stopped."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
+from queue import Empty
 from typing import Any
 
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.utils import ensure_async
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager, ServerKernelManager
-from traitlets import Integer, List, Unicode
+from traitlets import Integer, List, Type, Unicode
 
 from labkit.serve import _memory
 from labkit.serve._fork import ForkProvisioner, Zygote
@@ -21,8 +24,43 @@ class OwnKernelSpecManager(KernelSpecManager):
     kernel_dirs = List(Unicode(), [])
 
 
+class LabClient(AsyncKernelClient):
+    """The server's line to a kernel while the cells run."""
+
+    async def wait_for_ready(self, timeout: float | None = None) -> None:
+        """Wait until the kernel answers; the stock client then listens for another 0.2 s to what else there may be.
+
+        Args:
+            timeout: in seconds; None waits as long as the kernel lives.
+
+        Raises:
+            RuntimeError: it has died, or `timeout` is over.
+        """
+        ends = None if timeout is None else time.monotonic() + timeout
+        lives: Any = self.is_alive  # jupyter_client's types are those of its blocking client
+        while not await self._answers(self.kernel_info()):
+            if not await lives():
+                raise RuntimeError("the kernel died before it answered")
+            if ends is not None and time.monotonic() > ends:
+                raise RuntimeError(f"the kernel did not answer within {timeout:.0f} s")
+
+    async def _answers(self, asked: str) -> bool:
+        """Whether a question is answered, and the end of the work on it is heard: then what cells print will be heard, too."""
+        try:
+            await self.get_shell_msg(timeout=1)
+            while True:
+                heard = await self.get_iopub_msg(timeout=0.2)
+                if heard["parent_header"].get("msg_id") == asked and heard["content"].get("execution_state") == "idle":
+                    break
+        except Empty:
+            return False
+        return True
+
+
 class LabKernel(ServerKernelManager):
     """One kernel; forked where its manager has a zygote."""
+
+    client_factory = Type(LabClient)
 
     async def _async_pre_start_kernel(self, **kwargs: Any) -> tuple[list[str], dict[str, Any]]:
         zygote = getattr(self.parent, "zygote", None)

@@ -68,8 +68,10 @@ class LabServer(Voila):
         def at(*parts: str) -> str:
             return str(url_path_join(re.escape(self.base_url), *parts))
 
+        kept: dict[str, Any] = {}
         lab_page = {
             "folder": self.folder,
+            "kept": kept,
             "template_paths": self.template_paths,
             "config": self.config,
             "voila_configuration": self.voila_configuration,

@@ -83,7 +83,6 @@ def _be_a_kernel(lifeline: socket.socket, visit: dict[str, Any]) -> None:
     os.setsid()  # a group of its own: signals reach this kernel and what it starts
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     threading.Thread(target=_follow, args=(lifeline,), daemon=True).start()
-    socket.send_fds(lifeline, [b"here"], [os.pidfd_open(os.getpid())])
     _name_process(visit["name"])
     os.environ.update(visit["env"])
     os.chdir(visit["cwd"])
@@ -93,6 +92,7 @@ def _be_a_kernel(lifeline: socket.socket, visit: dict[str, Any]) -> None:
     sys.modules["torch"].seed()
     app: Any = IPKernelApp.instance()  # ipykernel has no types here
     app.initialize([*visit["arguments"], *_OPTIONS])
+    socket.send_fds(lifeline, [b"here"], [os.pidfd_open(os.getpid())])  # its ports are open: who comes earlier must try again
     sys.modules["ipywidgets"].register_comm_target()  # when it was imported there was no kernel
     app.start()
 

@@ -1,7 +1,9 @@
 """The kernels behind the pages: whose Python they run, how long they live, how a page learns that its own has stopped."""
 
 import asyncio
+import os
 import time
+import uuid
 from datetime import UTC, datetime, timedelta
 from queue import Empty
 from typing import Any
@@ -14,6 +16,7 @@ from traitlets import Integer, List, Type, Unicode
 
 from labkit.serve import _memory
 from labkit.serve._fork import ForkProvisioner, Zygote
+from labkit.serve._spare import Spare
 
 _START_S = 60
 
@@ -77,9 +80,11 @@ class LabKernelManager(AsyncMappingKernelManager):
 
     Attributes:
         zygote: what kernels are forked from; None where each is started by itself.
+        spare: keeps a kernel ready where none can be forked.
     """
 
     zygote: Zygote | None = None
+    spare: Spare | None = None
     kernel_manager_class = Unicode(f"{__name__}.LabKernel")
     cull_alone_timeout = Integer(300, config=True, help="seconds that an idle kernel without a page is kept")
 
@@ -89,7 +94,7 @@ class LabKernelManager(AsyncMappingKernelManager):
 
     async def cull_kernel_if_idle(self, kernel_id: str) -> None:
         """End the kernel if its process is gone, or if it has been idle for longer than its kind may."""
-        if kernel_id not in self:
+        if kernel_id not in self or (self.spare is not None and kernel_id == self.spare.kernel_id):
             return
         kernel: Any = self._kernels[kernel_id]
         if not await self.alive(kernel_id):
@@ -104,6 +109,24 @@ class LabKernelManager(AsyncMappingKernelManager):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)  # type: ignore[no-untyped-call]  # jupyter_server has no types here
         self._endings: set[asyncio.Future[None]] = set()
+
+    async def open_lab(self, told: dict[str, str]) -> tuple[str, "asyncio.Future[Any]"]:
+        """Return the name of a kernel for a visitor, and the future of its manager: the spare one where there is one.
+
+        Args:
+            told: what its environment says of the visit.
+        """
+        spare = await self.spare.take() if self.spare is not None else None
+        if spare is not None:
+            return spare
+        kernel_id = str(uuid.uuid4())
+        return kernel_id, asyncio.ensure_future(self.start_lab(kernel_id, told))
+
+    async def start_lab(self, kernel_id: str, told: dict[str, str]) -> Any:
+        """Start a kernel and return its manager."""
+        start: Any = self.start_kernel  # jupyter_server has no types here
+        await start(kernel_id=kernel_id, kernel_name="python3", path="", env=os.environ | told)
+        return self.get_kernel(kernel_id)
 
     def is_full(self) -> bool:
         """Whether one more kernel could take memory that is not there; those that are just starting have taken none yet."""

@@ -1,8 +1,6 @@
 """A lab's page: its words go out at once, while its kernel starts; what the cells give follows as they run."""
 
 import asyncio
-import os
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -61,16 +59,15 @@ class LabHandler(JupyterHandler):
         _ = self.xsrf_token  # sets the cookie without which a closing page may not end its kernel
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         self.set_header("Cache-Control", "no-store")
-        self._kernel_id = str(uuid.uuid4())
         renderer = self._renderer(f"{lab}.ipynb")
         await renderer.initialize()
-        starting = asyncio.ensure_future(self._start(kernels))
+        self._kernel_id, starting = await kernels.open_lab(self._told())
+        renderer.page_config |= {"baseUrl": self.base_url, "kernelId": self._kernel_id}  # known at once, so that no script waits for it
         await self._send(renderer.generate_content_generator(self._kernel_id, starting))
 
     def _renderer(self, notebook: str) -> Any:
         voila, page = self._settings["voila_configuration"], {"base_url": self.base_url, "settings": self.settings, "log": self.log}
         config = voila.page_config_hook(get_page_config(**page, voila_configuration=voila))
-        config |= {"baseUrl": self.base_url, "kernelId": self._kernel_id}  # known before there is a kernel, so that no script waits for it
         return Renderer(
             self._settings["kept"],
             request_handler=self,
@@ -87,10 +84,8 @@ class LabHandler(JupyterHandler):
             mathjax_url=self.settings.get("mathjax_url"),
         )
 
-    async def _start(self, kernels: Any) -> Any:
-        told = {"VOILA_REQUEST_URL": self.request.full_url(), "VOILA_BASE_URL": self.base_url, "SCRIPT_NAME": self.request.path}
-        await kernels.start_kernel(kernel_id=self._kernel_id, kernel_name="python3", path="", env=os.environ | told)
-        return kernels.get_kernel(self._kernel_id)
+    def _told(self) -> dict[str, str]:
+        return {"VOILA_REQUEST_URL": self.request.full_url(), "VOILA_BASE_URL": self.base_url, "SCRIPT_NAME": self.request.path}
 
     async def _send(self, pieces: AsyncIterator[tuple[str, Any]]) -> None:
         """Send each piece as it comes, and a sign of life where none comes for a while, so that no proxy gives up."""

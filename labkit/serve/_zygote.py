@@ -52,6 +52,7 @@ def main(control: socket.socket) -> None:
 
 def _prepare() -> None:
     gc.disable()  # fewer holes in the pages that the copies share
+    sys.modules["debugpy"] = None  # type: ignore[assignment]  # nobody can debug a served kernel: 130 modules for nothing
     _preload.load()
     if sys.modules["torch"].get_num_threads() != 1 or (threads := len(os.listdir("/proc/self/task"))) != 1:
         names = ", ".join(each.name for each in threading.enumerate())

@@ -1,0 +1,26 @@
+"""Whole networks of the zoo."""
+
+from collections.abc import Iterator
+
+from labkit import flow
+from labkit.bench._case import Case, network_case, zeros
+from labkit.core.recipe import Recipe, Step
+from labkit.core.records import Compressed
+from labkit.models import load
+from labkit.pruning.criterion.magnitude import MagnitudeConfig
+from labkit.pruning.ratio.uniform_ratio import UniformRatioConfig
+
+
+def networks() -> Iterator[Case]:
+    """Whole networks of the zoo, pruned by magnitude over all layers without any training afterwards."""
+    for name in ("vgg-small-bn", "lenet-300-100"):
+        for share in (0.0, 0.8, 0.9, 0.95):
+            steps = (Step(MagnitudeConfig(ratio=UniformRatioConfig(sparsity=share), scope="global")),) if share else ()
+            recipe = Recipe(name, "fashion-mnist", steps)
+            splits = flow.load_data(recipe)
+            compressed = flow.compress(Compressed(model=load(name), network=name), recipe, splits)
+            for batch in (1, 64):
+                yield network_case(name, compressed.model, splits.test[:batch].tensor(), zeros(share))
+
+
+CASES = (networks,)

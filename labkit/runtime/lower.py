@@ -20,14 +20,16 @@ from labkit.formats import smallest
 from labkit.models.fold import fold_batch_norm, trace
 from labkit.models.zoo import check_finite
 from labkit.runtime.choose import FORMATS, with_formats, with_values
+from labkit.runtime.coded import with_inputs
 from labkit.runtime.program import Program
 from labkit.runtime.steps import Pair, Step
 
+INPUTS = ("float32", "int8")
 _NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
 
 
 def compile(  # noqa: A001  # what it is called everywhere
-    compressed_or_model: Compressed | nn.Module, example: Tensor | np.ndarray[Any, Any], formats: str = "auto"
+    compressed_or_model: Compressed | nn.Module, example: Tensor | np.ndarray[Any, Any], formats: str = "auto", inputs: str = "float32"
 ) -> Program:
     """Compile a network into a program that computes what it computes in eval mode.
 
@@ -36,13 +38,17 @@ def compile(  # noqa: A001  # what it is called everywhere
         example: an input (n, c, h, w) or (n, features); only its shape counts, and n does not.
         formats: "auto" (see `labkit.runtime.choose`), or one of `FORMATS` for all weights. A weight that has a coded value in
             `Compressed.values` keeps that, whatever is asked for, and a batch norm behind it stays a step of its own.
+        inputs: "float32", or "int8": linear layers whose weights are codes of at most four bits round each sample's inputs to
+            bytes by its largest value, which makes their products those of integers; see `labkit.runtime.coded`.
 
     Raises:
-        ConfigError: `formats` is none of these.
+        ConfigError: `formats` or `inputs` is none of these.
         ModelError: the model does something that cannot be lowered, or a weight is NaN or infinite.
     """
     if formats != "auto" and formats not in FORMATS:
         raise ConfigError(f"compile.formats must be one of auto, {', '.join(FORMATS)}, got {formats!r}")
+    if inputs not in INPUTS:
+        raise ConfigError(f"compile.inputs must be one of {', '.join(INPUTS)}, got {inputs!r}")
     if isinstance(compressed_or_model, Compressed):
         model, note, values = compressed_or_model.model, {"network": compressed_or_model.network}, compressed_or_model.values
     else:
@@ -50,7 +56,8 @@ def compile(  # noqa: A001  # what it is called everywhere
     check_finite(model.state_dict())
     folded = fold_batch_norm(model, keep={name.removesuffix(".weight") for name in values})
     steps, image = _Lowering(folded).steps(), tuple(example.shape[1:])
-    return Program(with_values(with_formats(steps, image, formats), values), image, note)
+    steps = with_values(with_formats(steps, image, formats), values)
+    return Program(with_inputs(steps) if inputs == "int8" else steps, image, note)
 
 
 class _Lowering:

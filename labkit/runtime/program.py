@@ -38,6 +38,7 @@ class Layer:
         density: share of the weight's entries that are stored; 1 without a weight.
         packed_bytes: of weight and bias.
         shape: of what it makes, without the batch.
+        input_bits: 8 where its inputs are rounded to bytes, else 32.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Layer:
     density: float
     packed_bytes: int
     shape: Shape
+    input_bits: int = 32
 
 
 class Stage(Protocol):
@@ -167,7 +169,7 @@ def _layer(step: Step, shape: Shape) -> Layer:
         return Layer(step.name, step.op, "", 1.0, 0, shape)
     size = step.weight.packed_bytes + (step.bias.nbytes if step.bias is not None else 0)
     stored = step.weight.stored / max(1, int(np.prod(step.weight.shape)))
-    return Layer(step.name, step.op, step.weight.kind, stored, size, shape)
+    return Layer(step.name, step.op, step.weight.kind, stored, size, shape, step.input_bits)
 
 
 def _step(number: int, plain: Any, tensors: dict[str, Format]) -> Step:
@@ -202,7 +204,7 @@ def _places(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[str]:
     places: list[str] = []
     for step in steps:
         if step.weight is not None:
-            places.append(_place_of(step.op, step.weight))
+            places.append(_place_of(step, step.weight))
             continue
         source = step.inputs[0]
         made_sparse = source > 0 and places[source - 1] == "images" and len(shapes[source]) == 3 and _has_lanes(step)
@@ -215,11 +217,11 @@ def _has_lanes(step: Step) -> bool:
     return step.op not in ("concat", "hardswish") and (step.op != "average_pool" or step.kernel == (1, 1))
 
 
-def _place_of(op: str, weight: Format) -> str:
+def _place_of(step: Step, weight: Format) -> str:
     """Return where a step with this weight runs."""
     from labkit.runtime.packed import can_run
     from labkit.runtime.rows import SPARSE
 
-    if op == "linear":
-        return "packed" if can_run(weight) else "dense"
+    if step.op == "linear":
+        return "packed" if step.input_bits == 8 or can_run(weight) else "dense"
     return "images" if weight.kind in SPARSE else "dense"

@@ -3,8 +3,7 @@
 import pkgutil
 from importlib import import_module
 
-FIRST = ("numpy", "torch", "torch._dynamo", "numba", "bokeh.models", "ipywidgets", "jupyter_bokeh", "anywidget")
-"""`torch._dynamo` is what the first optimizer imports: 200 MB and a second, in each kernel that trains."""
+FIRST = ("numpy", "torch", "numba", "bokeh.models", "ipywidgets", "jupyter_bokeh", "anywidget")
 
 NETWORK = "vgg-small-bn"
 """The network that most labs open with."""

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 
 from labkit.runtime.kernels._simd import FEATURES, LANES, inline
-from labkit.runtime.kernels._vectors import Vector, emit_call, emit_repeat
+from labkit.runtime.kernels._vectors import Vector, emit_address, emit_call, emit_repeat
 
 BYTES = 4 * LANES
 COUNTS = "+avx512vpopcntdq" in FEATURES
@@ -80,12 +80,18 @@ def repeat_word(_: Any, word: Any) -> Any:
 
 
 @inline
-def negative(_: Any, a: Any) -> Any:
-    """Return 1 where a float is below 0, else 0, as uint32; -0 and NaN are not below."""
-    vector = Vector(types.uint32, a.lanes)
+def signs(_: Any, array: Any, index: Any) -> Any:
+    """Return which of the 64 float32 from `index` on are below 0, the first in bit 0; -0 and NaN are not below."""
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        zero = ir.Constant(a.ir, None)
-        return builder.zext(builder.fcmp_ordered("<", args[0], zero), vector.ir)
+        vector, word = ir.VectorType(ir.FloatType(), LANES), ir.IntType(64)
+        out = ir.Constant(word, 0)
+        for start in range(0, 64, LANES):
+            place = builder.add(args[1], ir.Constant(args[1].type, start))
+            values = builder.load(emit_address(context, builder, array, args[0], place, vector))
+            values.align = 4
+            bits = builder.bitcast(builder.fcmp_ordered("<", values, ir.Constant(vector, None)), ir.IntType(LANES))
+            out = builder.or_(out, builder.shl(builder.zext(bits, word), ir.Constant(word, start)))
+        return out
 
-    return vector(a), emit
+    return types.int64(array, types.intp), emit

@@ -215,7 +215,7 @@ def _cast(method: str) -> Any:
     return op
 
 
-view, widen, to_float = _cast("bitcast"), _cast("zext"), _cast("sitofp")
+view, widen, narrow, to_float = _cast("bitcast"), _cast("zext"), _cast("trunc"), _cast("sitofp")
 
 
 @inline

@@ -19,7 +19,7 @@ from labkit.core.records import Compressed
 from labkit.formats import smallest
 from labkit.models.fold import fold_batch_norm, trace
 from labkit.models.zoo import check_finite
-from labkit.runtime.choose import FORMATS, with_formats, with_values
+from labkit.runtime.choose import ANY, with_formats, with_values
 from labkit.runtime.program import Program
 from labkit.runtime.steps import Pair, Step
 
@@ -33,16 +33,19 @@ def compile(  # noqa: A001  # what it is called everywhere
 
     Args:
         compressed_or_model: the network; it is not changed.
-        example: an input (n, c, h, w) or (n, features); only its shape counts, and n does not.
-        formats: "auto" (see `labkit.runtime.choose`), or one of `FORMATS` for all weights. A weight that has a coded value in
-            `Compressed.values` keeps that, whatever is asked for, and a batch norm behind it stays a step of its own.
+        example: an input (n, c, h, w) or (n, features), of which only the shape counts: n is the batch that "auto" measures with.
+            The program takes any batch.
+        formats: "auto" measures which of the formats are fastest here, with the threads that are set now; it takes about a second,
+            and the first time longer, since kernels are compiled (`labkit warm` does that ahead). "rule" goes by the share of
+            zeros: at once, and the same on every machine. Or one of `FORMATS` for all weights. A weight that has a coded value
+            in `Compressed.values` keeps that, whatever is asked for, and a batch norm behind it stays a step of its own.
 
     Raises:
         ConfigError: `formats` is none of these.
         ModelError: the model does something that cannot be lowered, or a weight is NaN or infinite.
     """
-    if formats != "auto" and formats not in FORMATS:
-        raise ConfigError(f"compile.formats must be one of auto, {', '.join(FORMATS)}, got {formats!r}")
+    if formats not in ANY:
+        raise ConfigError(f"compile.formats must be one of {', '.join(ANY)}, got {formats!r}")
     if isinstance(compressed_or_model, Compressed):
         model, note, values = compressed_or_model.model, {"network": compressed_or_model.network}, compressed_or_model.values
     else:
@@ -50,7 +53,7 @@ def compile(  # noqa: A001  # what it is called everywhere
     check_finite(model.state_dict())
     folded = fold_batch_norm(model, keep={name.removesuffix(".weight") for name in values})
     steps, image = _Lowering(folded).steps(), tuple(example.shape[1:])
-    return Program(with_values(with_formats(steps, image, formats), values), image, note)
+    return Program(with_formats(with_values(steps, values), image, max(1, len(example)), formats), image, note)
 
 
 class _Lowering:

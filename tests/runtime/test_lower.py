@@ -139,7 +139,7 @@ def test_functions_that_cannot_be_lowered_are_named(model, says):
 
 def test_bad_arguments_are_refused():
     model = nn.Sequential(nn.Conv2d(1, 1, 1))
-    with pytest.raises(ConfigError, match=r"compile\.formats must be one of auto, dense, csr, n_m, vector_sparse, got 'coo'"):
+    with pytest.raises(ConfigError, match=r"compile\.formats must be one of auto, rule, dense, csr, n_m, vector_sparse, got 'coo'"):
         compile(model, torch.zeros(1, 1, 2, 2), "coo")
     model[0].weight.data.fill_(float("nan"))
     with pytest.raises(ModelError, match=r"'0\.weight' holds NaN"):
@@ -160,7 +160,7 @@ def linear_layer(weight):
     return layer
 
 
-def test_auto_takes_the_format_of_a_linear_layers_pattern():
+def test_the_rule_takes_the_format_of_a_linear_layers_pattern():
     rng = np.random.default_rng(0)
     dense = rng.standard_normal((32, 64)).astype(np.float32)
     blocks = np.repeat(rng.random((8, 64)) < 0.45, 4, axis=0)
@@ -171,7 +171,7 @@ def test_auto_takes_the_format_of_a_linear_layers_pattern():
         (dense * blocks, "vector_sparse"),
         (n_m_weight((32, 64), 2, 4), "n_m"),
     ):
-        assert compile(nn.Sequential(linear_layer(weight)), torch.zeros(1, 64)).layers[0].format == kind
+        assert compile(nn.Sequential(linear_layer(weight)), torch.zeros(1, 64), "rule").layers[0].format == kind
 
 
 def test_coded_values_run_in_their_format():
@@ -180,7 +180,7 @@ def test_coded_values_run_in_their_format():
     model = lively(nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 81, 5)))
     model[0].weight.data, model[4].weight.data = (torch.from_numpy(value.unpack()) for value in values.values())
     x = torch.randn(3, 3, 9, 9)
-    program = compile(Compressed(model=model, network="x", values=values), x)
+    program = compile(Compressed(model=model, network="x", values=values), x, "rule")
     assert [layer.format for layer in program.layers] == ["codebook", "dense", "", "linear"]  # the batch norm stays
     np.testing.assert_allclose(program(x.numpy()), model(x).detach().numpy(), rtol=1e-4, atol=1e-3)
     again = Program.from_bytes(program._file)

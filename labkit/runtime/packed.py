@@ -103,28 +103,27 @@ class _Columns:
         self.bias = np.zeros(rows, np.float32)
         self.bias[: self._out] = bias_of(step)
         self.limits = np.float32(step.low), np.float32(step.high)
-        self._arrays: tuple[int, Values, Values] | None = None
+        self._arrays: tuple[Values, Values] | None = None
 
     def run(self, x: Values, kernels: Mapping[int, Any], call: Callable[..., None]) -> Values:
-        """Run the widest kernel as far as it goes and the narrowest, of `LANES` samples, for the rest.
+        """Treat as many samples at a time as the widest kernel does; the narrowest, of `LANES`, takes a short rest.
 
         Args:
             x: (n, inputs).
             kernels: samples at a time → kernel.
-            call: (kernel, x as columns, y as columns, (first column, last column, columns)).
+            call: (kernel, x as columns, y as columns, columns).
         """
-        batch = -(-len(x) // LANES) * LANES
-        if self._arrays is None or self._arrays[0] != batch:
-            self._arrays = batch, aligned(x.shape[1] * batch), aligned(len(self.bias) * batch)
-        _, columns, sums = self._arrays
-        transpose(x.reshape(-1), columns, *x.shape, x.shape[1], batch)
-        wide = max(kernels)
-        middle = batch // wide * wide
-        for kernel, first, last in ((kernels[wide], 0, middle), (kernels[LANES], middle, batch)):
-            if first < last:
-                call(kernel, columns, sums, (first, last, batch))
-        out = np.empty((len(x), self._out), np.float32)
-        transpose(sums, out.reshape(-1), self._out, len(x), batch, self._out)
+        wide, (count, inputs) = max(kernels), x.shape
+        if self._arrays is None:
+            self._arrays = aligned(inputs * wide), aligned(len(self.bias) * wide)
+        columns, sums = self._arrays
+        out = np.empty((count, self._out), np.float32)
+        for first in range(0, count, wide):
+            part = x[first : first + wide]
+            batch = wide if len(part) > wide // 2 else -(-len(part) // LANES) * LANES
+            transpose(part.reshape(-1), columns, len(part), inputs, inputs, batch)
+            call(kernels[wide if batch == wide else LANES], columns, sums, batch)
+            transpose(sums, out[first : first + wide].reshape(-1), self._out, len(part), batch, self._out)
         return out
 
 
@@ -149,8 +148,8 @@ class _Csr:
         csr_linear.csr_linear_one(*self._row, row, self._y)
         return self._y
 
-    def _many(self, kernel: Any, x: Values, y: Values, span: tuple[int, int, int]) -> None:
-        kernel(*self._weights, x, y, *span, self._blocks, self._columns.bias, *self._columns.limits)
+    def _many(self, kernel: Any, x: Values, y: Values, batch: int) -> None:
+        kernel(*self._weights, x, y, batch, self._blocks, self._columns.bias, *self._columns.limits)
 
 
 class _VectorSparse:
@@ -169,17 +168,18 @@ class _VectorSparse:
         vector_linear.ONE[self._block](*self._weights, row, self._y)
         return self._y[: len(bias_of(self._step))]
 
-    def _many(self, kernel: Any, x: Values, y: Values, span: tuple[int, int, int]) -> None:
-        kernel(*self._weights, x, y, *span, self._columns.bias, *self._columns.limits)
+    def _many(self, kernel: Any, x: Values, y: Values, batch: int) -> None:
+        kernel(*self._weights, x, y, batch, self._columns.bias, *self._columns.limits)
 
 
 class _NM:
     def __init__(self, weight: NMTensor, step: Step) -> None:
         self._step, self._n, self._m = step, weight.n, weight.m
+        self._chunk = n_m_linear.INPUTS // weight.m * weight.n
         out, places = weight.shape[0], weight.columns
         slots = places.shape[1]
+        self._many_weights = _chunks(weight.values.reshape(places.shape), places, self._chunk)
         groups = np.arange(slots) // weight.n * weight.m
-        self._many_weights = _on_a_line(_even(weight.values.reshape(out, slots))), _even(places.astype(np.int32)).reshape(-1)
         per = n_m_linear.PER_WORD[weight.m.bit_length() - 1]
         values = np.zeros((-(-out // LANES) * LANES, -(-slots // per) * per), np.float32)
         indices = np.zeros(values.shape, np.uint32)
@@ -202,8 +202,8 @@ class _NM:
         n_m_linear.one_of(self._n, self._m)(*self._one_weights, self._x, self._y)
         return self._y[: len(bias_of(self._step))]
 
-    def _many(self, kernel: Any, x: Values, y: Values, span: tuple[int, int, int]) -> None:
-        kernel(*self._many_weights, x, y, *span, max(1, n_m_linear.INPUTS // self._m) * self._n, self._columns.bias, *self._columns.limits)
+    def _many(self, kernel: Any, x: Values, y: Values, batch: int) -> None:
+        kernel(*self._many_weights, x, y, batch, self._chunk, n_m_linear.INPUTS, self._columns.bias, *self._columns.limits)
 
 
 class _Lookup:
@@ -268,6 +268,13 @@ def _limited(sums: Values, step: Step) -> Values:
 def _even(matrix: NDArray[Any]) -> NDArray[Any]:
     """Return a matrix with an even number of rows, the last one zeros where one was missing."""
     return np.concatenate([matrix, np.zeros((len(matrix) % 2, matrix.shape[1]), matrix.dtype)])
+
+
+def _chunks(values: Values, columns: NDArray[np.int64], chunk: int) -> tuple[Values, NDArray[np.uint8]]:
+    """Return values and columns (out, slots), `chunk` slots of every row after the other, as the kernel for many samples reads them."""
+    spans = [slice(start, start + chunk) for start in range(0, values.shape[1], chunk)] or [slice(0, 0)]
+    ordered = [_even(matrix[:, span]).reshape(-1) for matrix in (values, columns % n_m_linear.INPUTS) for span in spans]
+    return _on_a_line(np.concatenate(ordered[: len(spans)])), np.concatenate(ordered[len(spans) :]).astype(np.uint8)
 
 
 def _on_a_line(array: NDArray[Any]) -> NDArray[Any]:

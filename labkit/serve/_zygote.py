@@ -24,6 +24,7 @@ from typing import Any
 
 from ipykernel.kernelapp import IPKernelApp  # before ipywidgets, since it replaces what makes comms
 
+from labkit.core.memory import give_back
 from labkit.serve import _preload
 
 REQUEST_BYTES = 1 << 18  # an environment must fit
@@ -52,6 +53,7 @@ def _prepare() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps
     gc.collect()
     gc.freeze()
+    give_back()
 
 
 def _wait_for_requests(control: socket.socket) -> tuple[socket.socket, dict[str, Any]] | None:

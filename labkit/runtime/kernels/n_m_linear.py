@@ -1,8 +1,8 @@
 """Linear layers whose weights are N:M: at most N of every M consecutive inputs of an output.
 
 For one sample a register holds `LANES` outputs: all take the same group of inputs, and a permutation gives each output the
-input that its own index names. For many samples a register holds samples of one input, and whole columns are kept instead
-of indices, since each is read once for many products.
+input that its own index names. For many samples a register holds samples of one input, and the values go
+chunk by chunk of inputs.
 """
 
 from typing import Any
@@ -52,25 +52,26 @@ def _many(wide: int) -> Any:
     """Make the kernel for `wide` samples at a time."""
 
     @kernel
-    def n_m_linear(values, columns, x, y, first, last, batch, chunk, bias, low, high):  # type: ignore[no-untyped-def]
-        """Columns first to last of y (out, batch) = limited (values · x + bias).
+    def n_m_linear(values, places, x, y, batch, chunk, span, bias, low, high):  # type: ignore[no-untyped-def]
+        """Y (out, batch) = limited (values · x + bias).
 
-        values: (out, slots) float32, flat, out even, so that two rows take turns; columns: their inputs, int32. x: (inputs, batch), flat. chunk: slots of a row
-        that are treated before the next row, so that the inputs they read stay in the first cache.
+        values: float32, flat, of each chunk (out, slots of a row in it); out is even, so that two rows take turns. places: of
+        each value among the chunk's inputs, uint8. x: (inputs, batch), flat. chunk: slots of a row that are treated before
+        the next row, span: their inputs, so few that what is read stays in the first cache.
         """
         out = bias.size
         slots = values.size // out if out else 0
-        for t in range(first, last, wide):
+        for t in range(0, batch, wide):
             for start in range(0, max(slots, 1), chunk):
-                stop = min(start + chunk, slots)
+                size, from_x = min(chunk, slots - start), start // chunk * span * batch + t
                 for o in range(0, out, 2):
-                    at, n = o * batch + t, o * slots + start
+                    at, n = o * batch + t, start * out + o * size
                     a = splat(bias[o], wide) if start == 0 else load(y, at, wide)
                     b = splat(bias[o + 1], wide) if start == 0 else load(y, at + batch, wide)
-                    for s in range(n, n + stop - start):
-                        a = fma(splat(entry(values, s), wide), load(x, np.int64(entry(columns, s)) * batch + t, wide), a)
-                        b = fma(splat(entry(values, s + slots), wide), load(x, np.int64(entry(columns, s + slots)) * batch + t, wide), b)
-                    if stop == slots:
+                    for s in range(n, n + size):
+                        a = fma(splat(entry(values, s), wide), load(x, from_x + np.int64(entry(places, s)) * batch, wide), a)
+                        b = fma(splat(entry(values, s + size), wide), load(x, from_x + np.int64(entry(places, s + size)) * batch, wide), b)
+                    if start + chunk >= slots:
                         a, b = clip(a, low, high), clip(b, low, high)
                     store(y, at, a)
                     store(y, at + batch, b)
@@ -89,5 +90,5 @@ def one_of(n: int, m: int) -> Any:
 
 
 MANY = {wide: _many(wide) for wide in (LANES, 4 * LANES)}
-INPUTS = 256
-"""Inputs whose columns of four registers stay in the first cache."""
+INPUTS = min(2048 // LANES, 256)
+"""Inputs of a chunk: their columns of four registers take at most 32 KB, as the first cache; a place fits a byte."""

@@ -142,10 +142,11 @@ def _norm(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Step:
     return _dense(gain.view(-1, 1, 1, 1), bias, "conv", groups=len(gain))
 
 
-def _max_pool(kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool) -> Step:
-    if _pair(dilation) != (1, 1) or ceil:
-        raise ModelError("max pooling must have no dilation and round its size down")
-    return Step("max_pool", "", (), kernel=_pair(kernel), stride=_pair(stride or kernel), padding=_pair(padding))
+def _max_pool(kernel: Any, stride: Any, padding: Any, dilation: Any, rounds_up: bool, with_indices: bool = False) -> Step:
+    if _pair(dilation) != (1, 1) or with_indices:
+        raise ModelError("max pooling must have no dilation and return no indices")
+    kernel, stride, padding = _pair(kernel), _pair(stride or kernel), _pair(padding)
+    return Step("max_pool", "", (), kernel=kernel, stride=stride, padding=padding, rounds_up=rounds_up)
 
 
 def _average_pool(size: Any) -> Step:
@@ -198,11 +199,14 @@ _MODULES: dict[Any, Callable[[Any], Step]] = {
     nn.ReLU: lambda _: _RELU,
     nn.Hardtanh: lambda module: Step("clip", "", (), low=float(module.min_val), high=float(module.max_val)),
     nn.Hardswish: lambda _: _HARDSWISH,
-    nn.MaxPool2d: lambda pool: _max_pool(pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode),
+    nn.MaxPool2d: lambda pool: _max_pool(pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode, pool.return_indices),
     nn.AdaptiveAvgPool2d: lambda pool: _average_pool(pool.output_size),
     nn.Flatten: lambda flatten: _flatten(flatten.start_dim, flatten.end_dim),
     _NOTHING: lambda _: _SKIP,
 }
+
+_MAX_POOL = (("kernel_size", 1), ("stride", None), ("padding", 0), ("dilation", 1), ("ceil_mode", False))
+"""Arguments of `F.max_pool2d` after its input, with what they are when left out."""
 
 _FUNCTIONS: dict[Any, Callable[[fx.Node], Step | None]] = {
     operator.add: _plus,
@@ -215,6 +219,7 @@ _FUNCTIONS: dict[Any, Callable[[fx.Node], Step | None]] = {
     torch.cat: _concat,
     torch.concat: _concat,
     F.dropout: lambda _: _SKIP,
+    F.max_pool2d: lambda node: _max_pool(*(_argument(node, n, *each) for n, each in enumerate(_MAX_POOL, 1))),
     F.adaptive_avg_pool2d: lambda node: _average_pool(_argument(node, 1, "output_size", None)),
     torch.flatten: lambda node: _flatten(_argument(node, 1, "start_dim", 0), _argument(node, 2, "end_dim", -1)),
     torch.mean: _mean,
@@ -234,4 +239,4 @@ def _known() -> list[str]:
     """Return the names of what can be lowered, for the error that refuses something else."""
     kinds = [kind for key in _MODULES for kind in (key if isinstance(key, tuple) else (key,))]
     functions = [getattr(function, "__name__", str(function)) for function in _FUNCTIONS]
-    return sorted({*(kind.__name__ for kind in kinds), *functions, *_METHODS})
+    return sorted({*(kind.__name__ for kind in kinds), *functions, *_METHODS} - {F.max_pool2d.__name__})  # "fn": it is a dispatcher

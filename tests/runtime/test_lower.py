@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from labkit.core.errors import ConfigError, ModelError
 from labkit.core.records import Compressed
 from labkit.runtime import Program, compile  # noqa: A004
+from labkit.runtime.kernels import reference
 from tests.formats import coded
 from tests.formats.test_n_m import n_m_weight
 from tests.models.networks import lively
@@ -101,7 +102,9 @@ def test_a_relu_is_not_merged_into_what_is_read_elsewhere(formats):
         (nn.Sequential(nn.Conv2d(3, 3, 1), nn.Sigmoid()), r"operation Sigmoid \(1\) cannot be lowered: the runtime knows .*Conv2d"),
         (nn.Sequential(nn.Conv2d(3, 3, 1, padding_mode="circular")), "pad with zeros"),
         (nn.Sequential(nn.Conv2d(3, 3, 2, padding="same")), "odd size"),
-        (nn.Sequential(nn.MaxPool2d(2, ceil_mode=True)), "round its size down"),
+        (nn.Sequential(nn.MaxPool2d(2, dilation=2)), "no dilation"),
+        (nn.Sequential(nn.MaxPool2d(2, return_indices=True)), "return no indices"),
+        (nn.Sequential(nn.AvgPool2d(2)), r"operation AvgPool2d \(0\) cannot be lowered"),
         (nn.Sequential(nn.AdaptiveAvgPool2d((None, 2))), "to a fixed height and width"),
         (nn.Sequential(nn.AdaptiveAvgPool2d(7)), r"cannot take inputs of shape \(3, 6, 6\).* at most \(6, 6\) parts, got \(7, 7\)"),
         (nn.Sequential(nn.Flatten(0)), "keep the batch"),
@@ -205,3 +208,36 @@ def test_large_networks_agree_with_torch(name, formats):
     with torch.inference_mode():
         want = model(x).numpy()
     np.testing.assert_allclose(compile(model, x, formats)(x.numpy()), want, rtol=1e-4, atol=1e-4)
+
+
+class Pooled(nn.Module):
+    """A max pooling as a function, behind a convolution that a 2×2 pooling would be fused into."""
+
+    def __init__(self, *args, **settings):
+        super().__init__()
+        self.conv, self.args, self.settings = nn.Conv2d(3, 4, 3, padding=1), args, settings
+
+    def forward(self, x):
+        return F.max_pool2d(torch.relu(self.conv(x)), *self.args, **self.settings)
+
+
+@pytest.mark.parametrize("formats", ["dense", "csr"])
+@pytest.mark.parametrize("window", [(2, 2, 0), (3, 2, 0), (3, 2, 1), (2, 3, 1), (3, 3, 1), (1, 2, 0)])
+@pytest.mark.parametrize("size", [(11, 10), (7, 12), (4, 3)])
+def test_max_pooling_may_round_its_size_up(size, window, formats):
+    model, x = Pooled(*window, ceil_mode=True).eval(), torch.randn(17, 3, *size, generator=torch.Generator().manual_seed(0))
+    program = compile(model, x, formats)
+    with torch.inference_mode():
+        want = model(x).numpy()
+    for count in (1, 17):
+        np.testing.assert_allclose(program(x[:count].numpy()), want[:count], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(reference.interpret(program.steps, x.numpy()), want, rtol=1e-4, atol=1e-5)
+    again = Program.from_bytes(program._file)
+    assert np.array_equal(again(x.numpy()), program(x.numpy()))
+
+
+def test_max_pooling_as_a_function_takes_its_defaults():
+    assert compile(Pooled(2), torch.zeros(1, 3, 7, 7), "dense").layers[-1].shape == (4, 3, 3)
+    assert compile(Pooled(kernel_size=2, stride=1), torch.zeros(1, 3, 7, 7), "dense").layers[-1].shape == (4, 6, 6)
+    with pytest.raises(ModelError, match="operation max_pool2d_with_indices"):
+        compile(Pooled(2, return_indices=True), torch.zeros(1, 3, 7, 7))

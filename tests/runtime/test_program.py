@@ -183,6 +183,7 @@ def step(number, **changes):
         (lambda header, tensors: header.update(steps={}), "1 to 10000 steps"),
         (lambda header, tensors: header["steps"].append(3), "a step must have exactly"),
         (step(0, more=1), "a step must have exactly"),
+        (step(0, rounds_up=1), "wrong type"),
         (step(0, op=[]), "wrong type"),
         (step(0, stride=[1]), "wrong type"),
         (step(0, stride=[1, 1.0]), "wrong type"),

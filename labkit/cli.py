@@ -273,6 +273,8 @@ def _bench(args: argparse.Namespace) -> None:
     from labkit import bench
     from labkit.measure import host
 
+    if bench.missing():
+        print(f"labkit: without peers of {', '.join(bench.missing())}: pip install 'labkit[bench]' brings them", file=sys.stderr)
     with terminal_bar() as progress:
         rows = list(bench.bench(args.only, args.rounds, progress))
     if args.json:

@@ -4,6 +4,7 @@ One file per topic with its cases; a kernel's rows are a generator of cases ther
 """
 
 from labkit.bench._case import Case, Setting, bits, linear_case, network_case, zeros
+from labkit.bench._peers import missing
 from labkit.bench._rows import HEAD, Row, as_plain, in_words, measured
 from labkit.bench._run import bench, cases
 
@@ -19,6 +20,7 @@ __all__ = [
     "in_words",
     "linear_case",
     "measured",
+    "missing",
     "network_case",
     "zeros",
 ]

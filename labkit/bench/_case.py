@@ -106,7 +106,8 @@ def network_case(kernel: str, model: torch.nn.Module, images: Tensor, setting: S
     with torch.inference_mode():
         error = difference(program(x), dense(best).numpy())
     found = "+".join(sorted({layer.format for layer in program.layers if layer.format}))
-    return Case(kernel, found, tuple(images.shape[1:]), len(images), setting, lambda: program(x), lambda: dense(best), error)
+    peers = _peers.onnx_network(program, x)
+    return Case(kernel, found, tuple(images.shape[1:]), len(images), setting, lambda: program(x), lambda: dense(best), error, peers)
 
 
 def rng() -> np.random.Generator:

@@ -38,7 +38,7 @@ def on_bytes(codes: Codes, step: Step) -> Layer:
     runs = codes.group % BYTES == 0 and (steps % planes == 0 or (codes.bits, steps) in on_byte.PARTS)
     if codes.indices.shape[1] <= _MOST_INPUTS and runs and (not codes.group or _rises(codes)):
         return ByteLookup(codes, step)
-    return Lookup(codes, step) if _fits(codes) else Unpacked(step, codes)
+    return on_floats(codes, step) if _fits(codes) else Unpacked(step, codes)
 
 
 def with_inputs(steps: Sequence[Step]) -> list[Step]:
@@ -97,6 +97,12 @@ class Unpacked:
         return limited(x @ self._dense, self._step)
 
 
+def on_floats(codes: Codes, step: Step) -> Layer:
+    """Return the fastest layer for float inputs; `looks_up` must hold."""
+    pairs = lookup_linear.PAIRS and codes.bits == 2 and not codes.group
+    return PairLookup(codes, step) if pairs else Lookup(codes, step)
+
+
 class _Coded:
     """A layer on codes; many samples are multiplied with the unpacked weight."""
 
@@ -129,6 +135,27 @@ class Lookup(_Coded):
         kernel = lookup_linear.GROUPS[self._bits, min(steps, per)]
         kernel(self._words, self._x, self._table, self._scales, max(1, steps // per), self._y)
         return self._y
+
+
+class PairLookup(_Coded):
+    """A layer by `lookup_linear_pairs`."""
+
+    def __init__(self, codes: Codes, step: Step) -> None:
+        super().__init__(codes, step, self._run)
+        (self._out, width), table = codes.indices.shape, np.zeros(4, np.float32)
+        indices = np.zeros((-(-width // 16), 16, -(-self._out // LANES) * LANES), np.uint32)
+        indices.reshape(-1, indices.shape[2])[:width, : self._out] = codes.indices.T
+        self._words = on_a_line(np.bitwise_or.reduce(indices << np.arange(0, 32, 2, dtype=np.uint32)[:, None], axis=1)).view(np.int32)
+        table[: len(codes.table)] = codes.table
+        self._table = on_a_line(np.concatenate([np.tile(table, 4), np.repeat(table, 4)]))
+        self._x, self._sums = aligned(16 * len(indices)), aligned(128 * len(indices))
+        self._y, self._scales = aligned(indices.shape[2]), aligned(indices.shape[2])
+        self._scales[: self._out] = codes.scales[:, 0]
+
+    def _run(self, row: Values) -> Values:
+        self._x[: len(row)] = row
+        lookup_linear.lookup_linear_pairs(self._words, self._x, self._table, self._scales, self._sums, self._y)
+        return self._y[: self._out]
 
 
 class ByteLookup(_Coded):

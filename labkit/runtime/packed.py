@@ -82,7 +82,7 @@ def layer_of(step: Step) -> Layer:
         return _Csr(as_rows(weight), step)
     if (codes := codes_of(weight)) is None:
         raise TypeError(f"{step.name} has no packed weight that a kernel runs on")
-    return coded.Lookup(codes, step)
+    return coded.on_floats(codes, step)
 
 
 def _rounded_layer(step: Step) -> Layer:

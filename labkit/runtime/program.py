@@ -4,6 +4,7 @@ Its steps are cut into stages: image stages and vector stages of sparse kernels,
 stages values are ordinary arrays; within a stage they stay in its own layout.
 """
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from labkit.runtime.steps import MOST_VALUES, Shape, Step, from_plain, to_plain,
 _KIND = "program"
 _PARTS = ("weight", "bias")
 _MOST_STEPS = 10_000
+_SMALL_LINEAR = 1 << 13  # weights of a linear layer that take less time one by one than torch takes to be called
 
 
 @dataclass(frozen=True)
@@ -198,23 +200,25 @@ def _places(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[str]:
     """Return where each step runs: "dense", "images" or "packed".
 
     A convolution whose format knows what is zero runs on groups of images, a linear layer by the kernel of its format; what
-    has no kernel runs dense on unpacked weights. A step without a weight runs where its first input was made, as long as
-    that is an image.
+    has no kernel runs dense on unpacked weights. A step without a weight, and a linear layer that costs less than the way
+    out, run where their first input was made.
     """
     places: list[str] = []
     for step in steps:
-        if step.weight is not None:
-            places.append(_place_of(step, step.weight))
-            continue
         source = step.inputs[0]
-        made_sparse = source > 0 and places[source - 1] == "images" and len(shapes[source]) == 3 and _has_lanes(step)
-        places.append("images" if made_sparse else "dense")
+        beside_images = source > 0 and places[source - 1] == "images" and _has_lanes(step)
+        places.append("images" if beside_images else "dense" if step.weight is None else _place_of(step, step.weight))
     return places
 
 
 def _has_lanes(step: Step) -> bool:
-    """Tell whether a step without a weight can run on groups of images."""
-    return step.op not in ("concat", "hardswish") and (step.op != "average_pool" or step.kernel == (1, 1))
+    """Tell whether a step can run on groups of images because its input is there."""
+    from labkit.runtime.rows import ROWS
+
+    if step.op == "linear" and step.weight is not None:
+        return step.input_bits == 32 and (step.weight.kind in ROWS or math.prod(step.weight.shape) <= _SMALL_LINEAR)
+    plain = step.op not in ("conv", "concat", "hardswish") and not (step.op == "flatten" and step.clips)
+    return plain and (step.op != "average_pool" or step.kernel == (1, 1))
 
 
 def _place_of(step: Step, weight: Format) -> str:

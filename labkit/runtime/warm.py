@@ -18,7 +18,7 @@ from labkit.runtime import packed
 from labkit.runtime.kernels._cache import folder
 from labkit.runtime.kernels._simd import LANES, aligned
 from labkit.runtime.kernels.interpret import COLUMNS, interpret, interpret_one
-from labkit.runtime.kernels.lanes import gather, scatter
+from labkit.runtime.kernels.lanes import AT_ONCE, BY_IMAGE, gather, scatter
 from labkit.runtime.steps import Step
 
 
@@ -33,11 +33,11 @@ def warm(progress: Progress = SILENT) -> Path | None:
     """
     progress.begin("compiling kernels")
     arena, outside, geometry = aligned(16), np.zeros(1, np.float32), np.zeros(9, np.int64)
-    geometry[6] = 1  # floats an image; no channels, so nothing is copied
+    geometry[[BY_IMAGE, AT_ONCE]] = 1  # no channels, so nothing is copied
     weights = (np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32))
     table, limits = np.zeros((0, COLUMNS), np.int64), np.zeros((0, 2), np.float32)
     calls: tuple[Callable[[], Any], ...] = (
-        lambda: gather(outside, arena, geometry, 0),
+        lambda: gather(outside, arena, geometry, 0, False),
         lambda: scatter(arena, outside, geometry, 0),
         *(partial(_run, weight) for weight in _weights()),
         lambda: interpret(arena, table, limits, *weights),

@@ -24,11 +24,18 @@ from typing import Any
 
 from ipykernel.kernelapp import IPKernelApp  # before ipywidgets, since it replaces what makes comms
 
+from labkit.core.memory import give_back
 from labkit.serve import _preload
 
 REQUEST_BYTES = 1 << 18  # an environment must fit
-_OPTIONS = ("--IPKernelApp.parent_handle=1", "--IPKernelApp.log_level=40", "--HistoryManager.enabled=False")
-"""The lifeline watches the server, not a poll of the parent; no database of what was typed, and no thread for it."""
+_OPTIONS = (
+    "--IPKernelApp.parent_handle=1",
+    "--IPKernelApp.log_level=40",
+    "--IPKernelApp.capture_fd_output=False",
+    "--HistoryManager.enabled=False",
+)
+"""The lifeline watches the server, not a poll of the parent; what C libraries print goes to the server's log, without two threads
+that read it; no database of what was typed, and no thread for it."""
 
 
 def main(control: socket.socket) -> None:
@@ -52,6 +59,7 @@ def _prepare() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps
     gc.collect()
     gc.freeze()
+    give_back()
 
 
 def _wait_for_requests(control: socket.socket) -> tuple[socket.socket, dict[str, Any]] | None:

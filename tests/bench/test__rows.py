@@ -15,8 +15,8 @@ def test_a_ratio_is_that_of_the_two_calls():
         calls[n] += 1
         return sum(range(times))
 
-    peers = {"peer": call(400_000), "slower": call(800_000)}
-    case = bench.Case("k", "f", (1,), 1, bench.zeros(0.5), lambda: count(0, 1000), lambda: count(1, 200_000), 0.0, peers)
+    peers = {"peer": call(1_000_000), "slower": call(4_000_000)}
+    case = bench.Case("k", "f", (1,), 1, bench.zeros(0.5), lambda: count(0, 1000), lambda: count(1, 250_000), 0.0, peers)
     row = bench.measured(case, 5)
     assert calls[0] == calls[1] > 5
     assert row.ratio_vs_dense > 10

@@ -36,6 +36,12 @@ def test_the_command_prints_whole_rows(capsys):
     assert len(lines) == 4
 
 
+def test_peers_that_are_left_out_are_named(capsys, monkeypatch):
+    monkeypatch.setattr("labkit.bench._peers.PACKAGES", ("scipy", "onnxruntime_of_nobody"))
+    assert main(["bench", "--only", "signs", "--rounds", "1"]) == 0
+    assert capsys.readouterr().err == "labkit: without peers of onnxruntime_of_nobody: pip install 'labkit[bench]' brings them\n"
+
+
 def test_a_topic_is_all_its_groups():
     assert {"sparse_rows", "blocks", "n_of_m", "codes", "signs", "bytes_in_blocks", "convolutions", "networks"} <= set(bench.cases())
     assert [row.kernel for row in bench.bench("integer", rounds=1)] == ["block_int8_linear"] * 3

@@ -36,7 +36,7 @@ def test_one_image_gives_what_torch_gives(size, kernel, padding, stride):
 def test_the_form_is_chosen_by_the_batch(monkeypatch):
     seen = []
     monkeypatch.setattr(sparse.OnePlan, "_compute", lambda plan, spent: seen.append("one"))
-    monkeypatch.setattr(sparse, "interpret", lambda *rest: seen.append("group"))
+    monkeypatch.setattr(sparse.GroupPlan, "_compute", lambda plan, spent: seen.append("group"))
     program = Program([convolution(3, 1, 1)], (7, 5, 5))
     for count in (1, sparse.FEW, sparse.FEW + 1, LANES + 1):
         seen.clear()
@@ -57,4 +57,4 @@ def test_every_tile_is_chosen_for_its_own_size(vectors):
     program = Program([convolution(1, 1, 0)], (7, vectors, LANES))
     x = np.random.default_rng(0).standard_normal((1, 7, vectors, LANES)).astype(np.float32)
     np.testing.assert_allclose(program(x), reference.csr_conv_one(x, program.steps[0]), rtol=1e-5, atol=1e-5)
-    assert csr_conv_one.TILES[program._stages[0]._one._table[0, 0]] == vectors
+    assert csr_conv_one.TILES[program._stages[0]._one.table[0, 0]] == vectors

@@ -87,4 +87,21 @@ def _pool(a, s):  # type: ignore[no-untyped-def]
                 store_first(larger_pairs(rows), a, y + j, width - j)
 
 
+@kernel
+def csr_linear_pixels(a, s, pointers, offsets, values, bias, low, high):  # type: ignore[no-untyped-def]
+    """Compute a linear layer, or a convolution whose output is one pixel; four sums take turns. Arguments as of `csr_conv`."""
+    for o in range(s[OUTPUTS]):
+        p, q, r, t = bias[s[BIAS] + o], np.float32(0), np.float32(0), np.float32(0)
+        first, last = pointers[s[POINTERS] + o], pointers[s[POINTERS] + o + 1]
+        whole = first + (last - first) // 4 * 4
+        for n in range(first, whole, 4):
+            p += entry(values, n) * entry(a, s[X] + np.int64(entry(offsets, n)))
+            q += entry(values, n + 1) * entry(a, s[X] + np.int64(entry(offsets, n + 1)))
+            r += entry(values, n + 2) * entry(a, s[X] + np.int64(entry(offsets, n + 2)))
+            t += entry(values, n + 3) * entry(a, s[X] + np.int64(entry(offsets, n + 3)))
+        for n in range(whole, last):
+            p += entry(values, n) * entry(a, s[X] + np.int64(entry(offsets, n)))
+        store_first(clip(splat(1, 1, (p + q) + (r + t)), low, high), a, s[Y] + o * s[Y_PLANE], 1)
+
+
 VARIANTS = tuple(_variant(vectors) for vectors in TILES)

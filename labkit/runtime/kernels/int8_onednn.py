@@ -157,4 +157,3 @@ def _ones_zeros(out: int) -> tuple[torch.Tensor, torch.Tensor]:
 def _images(x: Bytes) -> torch.Tensor:
     """Return (n, h, w, c) as torch's (n, c, h, w) in channels_last, without a copy."""
     return torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-

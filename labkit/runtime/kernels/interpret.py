@@ -3,11 +3,12 @@
 from labkit.runtime.kernels import csr_conv as conv
 from labkit.runtime.kernels import csr_conv_one as conv_one
 from labkit.runtime.kernels._cache import kernel
-from labkit.runtime.kernels.csr_conv import TILES, VARIANTS
+from labkit.runtime.kernels.csr_conv import TILES, VARIANTS, csr_linear_lanes
+from labkit.runtime.kernels.csr_conv_one import csr_linear_pixels
 from labkit.runtime.kernels.lanes import add, average_pool, clip_values, max_pool
 from labkit.runtime.kernels.pixels import add_one, average_pool_one, clip_one, max_pool_one
 
-ADD, MAX_POOL, AVERAGE_POOL, CLIP = range(len(TILES), len(TILES) + 4)
+ADD, MAX_POOL, AVERAGE_POOL, CLIP, LINEAR = range(len(TILES), len(TILES) + 5)
 """Numbers of the operations; those below are the variants of `csr_conv`, in the order of its `TILES`."""
 COLUMNS = max(conv.POOLED + 1, 32)
 
@@ -49,6 +50,8 @@ def interpret(a, table, limits, pointers, offsets, values, bias):  # type: ignor
             average_pool(a, s, low, high)
         elif op == CLIP:
             clip_values(a, s, low, high)
+        elif op == LINEAR:
+            csr_linear_lanes(a, s, pointers, offsets, values, bias, low, high)
 
 
 @kernel
@@ -73,3 +76,5 @@ def interpret_one(a, table, limits, pointers, offsets, values, bias):  # type: i
             average_pool_one(a, s, low, high)
         elif op == CLIP:
             clip_one(a, s, low, high)
+        elif op == LINEAR:
+            csr_linear_pixels(a, s, pointers, offsets, values, bias, low, high)

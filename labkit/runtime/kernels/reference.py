@@ -4,6 +4,7 @@ Values are (n, c, h, w), as outside of the kernels; a linear layer is a convolut
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from labkit.formats import Format
 from labkit.formats.codebook import CodebookTensor
 from labkit.formats.ternary import TernaryTensor
-from labkit.runtime.steps import Step, bias_of
+from labkit.runtime.steps import Step, bias_of, value_shapes
 
 Values = NDArray[np.float32]
 
@@ -73,7 +74,9 @@ def add(x: Values, other: Values, step: Step) -> Values:
 
 def max_pool(x: Values, step: Step) -> Values:
     """Take the maximum over windows and limit it."""
-    padded, (h, w) = _padded(x, step, -np.inf), _size(x, step)
+    h, w = value_shapes([replace(step, inputs=(0,))], x.shape[1:])[1][1:]
+    beyond = (step.kernel[0] + step.stride[0], step.kernel[1] + step.stride[1])  # at least what a last window reaches beyond
+    padded = np.pad(_padded(x, step, -np.inf), ((0, 0), (0, 0), (0, beyond[0]), (0, beyond[1])), constant_values=-np.inf)
     taps = [_tap(padded, step, i, j, h, w) for i in range(step.kernel[0]) for j in range(step.kernel[1])]
     return _limited(np.max(taps, axis=0), step)
 

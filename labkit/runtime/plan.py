@@ -1,0 +1,115 @@
+"""What the plans of a sparse stage share: places in an arena, a table of operations, and the weights that its rows name."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labkit.runtime.arena import Layout, Place
+from labkit.runtime.kernels._simd import aligned
+from labkit.runtime.kernels.interpret import ADD, AVERAGE_POOL, CLIP, COLUMNS, MAX_POOL
+from labkit.runtime.steps import Shape, Step
+
+Values = dict[int, NDArray[np.float32]]
+
+_OPERATIONS = {"add": ADD, "max_pool": MAX_POOL, "average_pool": AVERAGE_POOL, "clip": CLIP}
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What a plan is made for.
+
+    Attributes:
+        steps: (number of the value it makes, step), in execution order.
+        shapes: of all values of the program.
+        inputs, outputs: numbers of the values that are read from outside, and of those that are handed out.
+        fused: poolings in the store of a convolution: number of the convolution → of the pooling.
+        borders: zeros that values need around them.
+    """
+
+    steps: Sequence[tuple[int, Step]]
+    shapes: Sequence[Shape]
+    inputs: Sequence[int]
+    outputs: Sequence[int]
+    fused: dict[int, int]
+    borders: dict[int, int]
+
+
+class Plan(ABC):
+    """A stretch of steps, planned for pixels of `lanes` images side by side.
+
+    Attributes:
+        names: of the rows of the table: a layer's, or a layer's and the pooling's that is fused into it.
+    """
+
+    def __init__(self, stretch: Stretch, lanes: int) -> None:
+        self.names: list[str] = []
+        self.shapes, self.layout, self.places = stretch.shapes, Layout(lanes), {}  # type: Sequence[Shape], Layout, dict[int, Place]
+        self._borders = stretch.borders
+        self._rows: list[list[int]] = []
+        self._limits: list[tuple[float, float]] = []
+        self._stored: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]] = []
+        self._pointers_so_far = self._weights_so_far = self._bias_so_far = 0
+        for n in stretch.inputs:
+            self._place(n)
+        for number, step in stretch.steps:
+            if step.op == "flatten":
+                self.places[number] = self.places[step.inputs[0]]
+            elif number not in stretch.fused.values():
+                self._add(step, number, stretch.fused.get(number, number))
+
+    @abstractmethod
+    def conv_row(self, step: Step, shape: Shape, source: Place, to: Place, pooled: bool) -> list[int]:
+        """Return the row of a convolution; one whose window is the whole image stands for a linear layer.
+
+        Args:
+            step: the convolution.
+            shape: of what it makes, before pooling.
+            source: where its input is.
+            to: where its output goes.
+            pooled: whether 2×2 max pooling is fused into the store.
+        """
+
+    def store(
+        self, pointers: NDArray[np.int64], offsets: NDArray[Any], values: NDArray[np.float32], bias: NDArray[np.float32]
+    ) -> list[int]:
+        """Keep the packed weights of a row, and return where its pointers and its bias begin."""
+        starts = [self._pointers_so_far, self._bias_so_far]
+        self._stored.append((pointers + self._weights_so_far, offsets.astype(np.int32), values, bias))
+        self._pointers_so_far += len(pointers)
+        self._weights_so_far += len(offsets)
+        self._bias_so_far += len(bias)
+        return starts
+
+    def freeze(self) -> None:
+        """Turn the lists into the arrays that kernels read, once all is placed."""
+        self.table = np.array(self._rows, np.int64).reshape(-1, COLUMNS)
+        self.limits = np.array(self._limits, np.float32).reshape(-1, 2)
+        kinds = (np.int64, np.int32, np.float32, np.float32)
+        self.weights = tuple(np.concatenate([np.zeros(0, kinds[n]), *(each[n] for each in self._stored)]) for n in range(4))
+        self.arena = aligned(self.layout.size)
+
+    def _place(self, number: int) -> Place:
+        shape = self.shapes[number]
+        image = shape if len(shape) == 3 else (shape[0], 1, 1)
+        place = self.places[number] = self.layout.value(*image, self._borders.get(number, 0))
+        return place
+
+    def _add(self, step: Step, number: int, target: int) -> None:
+        """Add the row of one step to the table."""
+        source, other, to = self.places[step.inputs[0]], self.places[step.inputs[-1]], self._place(target)
+        if step.op in ("conv", "linear"):
+            shape = self.shapes[number]
+            if step.op == "linear":
+                step, shape = replace(step, kernel=(source.rows, source.columns)), (*shape, 1, 1)
+            row = self.conv_row(step, shape, source, to, target != number)
+        else:
+            row = [_OPERATIONS[step.op], source.inside, other.inside, to.inside, to.channels, to.rows, to.columns]
+            row += [source.pitch, source.plane, other.pitch, other.plane, to.pitch, to.plane, source.rows, source.columns]
+            row += [*step.kernel, *step.stride, *step.padding]
+        self._rows.append(row + [0] * (COLUMNS - len(row)))
+        self._limits.append((step.low, step.high))
+        self.names.append(step.name + (" + pool" if target != number else ""))

@@ -44,15 +44,16 @@ class LabHandler(JupyterHandler):
         _ = self.xsrf_token  # sets the cookie without which a closing page may not end its kernel
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         self.set_header("Cache-Control", "no-store")
+        self._kernel_id = str(uuid.uuid4())
         renderer = self._renderer(f"{lab}.ipynb")
         await renderer.initialize()
-        self._kernel_id = str(uuid.uuid4())
         starting = asyncio.ensure_future(self._start(kernels))
         await self._send(renderer.generate_content_generator(self._kernel_id, starting))
 
     def _renderer(self, notebook: str) -> Any:
         voila, page = self._settings["voila_configuration"], {"base_url": self.base_url, "settings": self.settings, "log": self.log}
         config = voila.page_config_hook(get_page_config(**page, voila_configuration=voila))
+        config |= {"baseUrl": self.base_url, "kernelId": self._kernel_id}  # known before there is a kernel, so that no script waits for it
         return NotebookRenderer(
             request_handler=self,
             voila_configuration=voila,

@@ -1,7 +1,19 @@
 """What a kernel has done before anybody asks for it: imports, a trained network with its data, kernels compiled."""
 
 import pkgutil
+import sys
 from importlib import import_module
+
+KERNEL = (
+    "ipykernel.debugger",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
+    "psutil",
+    "tornado.platform.asyncio",
+)
+"""What ipykernel imports when it starts."""
 
 FIRST = ("numpy", "torch", "numba", "bokeh.models", "ipywidgets", "jupyter_bokeh", "anywidget")
 
@@ -17,7 +29,11 @@ def modules() -> tuple[str, ...]:
 
 
 def load() -> None:
-    """Import the modules and prepare the workbench of `NETWORK`; safe to follow with a fork where torch has one thread."""
-    for name in modules():
+    """Import the modules and prepare the workbench of `NETWORK`; safe to follow with a fork where torch has one thread.
+
+    debugpy stays out: nobody can debug a served kernel, and its 130 modules would be imported by each.
+    """
+    sys.modules["debugpy"] = None  # type: ignore[assignment]  # as documented: an import of it raises ModuleNotFoundError
+    for name in (*KERNEL, *modules()):
         import_module(name)
     import_module("labkit.workbench").workbench(NETWORK).prepare()

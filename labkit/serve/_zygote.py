@@ -28,8 +28,14 @@ from labkit.core.memory import give_back
 from labkit.serve import _preload
 
 REQUEST_BYTES = 1 << 18  # an environment must fit
-_OPTIONS = ("--IPKernelApp.parent_handle=1", "--IPKernelApp.log_level=40", "--HistoryManager.enabled=False")
-"""The lifeline watches the server, not a poll of the parent; no database of what was typed, and no thread for it."""
+_OPTIONS = (
+    "--IPKernelApp.parent_handle=1",
+    "--IPKernelApp.log_level=40",
+    "--IPKernelApp.capture_fd_output=False",
+    "--HistoryManager.enabled=False",
+)
+"""The lifeline watches the server, not a poll of the parent; what C libraries print goes to the server's log, without two threads
+that read it; no database of what was typed, and no thread for it."""
 
 
 def main(control: socket.socket) -> None:

@@ -41,7 +41,7 @@ def warm(progress: Progress = SILENT) -> Path | None:
         lambda: scatter(arena, outside, geometry, 0),
         *(partial(_run, weight) for weight in _weights()),
         lambda: interpret(arena, table, limits, *weights),
-        lambda: interpret_one(arena, table, limits, *weights),
+        lambda: interpret_one(arena, table, limits, *weights, outside),
     )
     for n, call in enumerate(calls):
         progress.step(n, len(calls))

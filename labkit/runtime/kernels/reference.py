@@ -36,6 +36,16 @@ def csr_conv_one(x: Values, step: Step) -> Values:
     return np.concatenate([csr_conv(image[None], step) for image in x])
 
 
+def dense_conv_one(x: Values, step: Step) -> Values:
+    """Convolve image by image with a weight that has no zeros to speak of."""
+    return csr_conv_one(x, step)
+
+
+def dense_linear_one(x: Values, step: Step) -> Values:
+    """Apply a linear layer to (n, features)."""
+    return csr_conv(x[:, :, None, None], step)[:, :, 0, 0]
+
+
 def add(x: Values, other: Values, step: Step) -> Values:
     """Add two values and limit the sum."""
     return _limited(x.astype(np.float64) + other, step)
@@ -91,7 +101,7 @@ def interpret(steps: Sequence[Step], x: Values) -> Values:
         if step.op == "flatten":
             values.append(inputs[0].reshape(len(x), -1))
         elif step.op == "linear":
-            values.append(csr_conv(inputs[0][:, :, None, None], step)[:, :, 0, 0])
+            values.append(dense_linear_one(inputs[0], step))
         else:
             values.append(_KERNELS[step.op](*inputs, step))
     return values[-1]

@@ -27,7 +27,7 @@ _KIND = "program"
 _PARTS = ("weight", "bias")
 _MOST_STEPS = 10_000
 _FLOAT32 = np.dtype(np.float32)
-FEW_ALONE = 1
+FEW_ALONE = 4
 """Batches up to this size run image by image in one plan of all steps, if the program is small enough."""
 _SMALL_LINEAR = 1 << 13  # weights of a linear layer that take less time one by one than torch takes to be called
 

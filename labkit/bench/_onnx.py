@@ -95,7 +95,7 @@ def _operation(step: Step, shape: tuple[int, ...]) -> tuple[str, dict[str, Any]]
         return _average_pool(step, shape)
     rules: dict[str, tuple[str, dict[str, Any]]] = {
         "linear": ("Gemm", {"transB": 1}),
-        "max_pool": ("MaxPool", windows),
+        "max_pool": ("MaxPool", windows | {"ceil_mode": int(step.rounds_up)}),
         "add": ("Add", {}),
         "clip": ("Clip", {}),
         "concat": ("Concat", {"axis": 1}),

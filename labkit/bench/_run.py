@@ -7,6 +7,7 @@ from labkit.bench._case import Case
 from labkit.bench._rows import Row, measured
 from labkit.core.errors import ConfigError
 from labkit.core.progress import SILENT, Progress
+from labkit.measure.latency import limited_threads
 
 TOPICS = (linear, lowbit, integer, convolutions, networks)
 
@@ -33,6 +34,7 @@ def bench(only: str = "", rounds: int = 31, progress: Progress = SILENT) -> Iter
     if not makers:
         raise ConfigError(f"bench: there is no group {only!r}; there are {', '.join(dict.fromkeys((*topics, *groups)))}")
     for make in makers:
-        for case in make():
-            progress.check()
-            yield measured(case, rounds)
+        with limited_threads(1):  # also where a program chooses its formats
+            for case in make():
+                progress.check()
+                yield measured(case, rounds)

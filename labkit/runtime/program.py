@@ -43,6 +43,7 @@ class Layer:
         density: share of the weight's entries that are stored; 1 without a weight.
         packed_bytes: of weight and bias.
         shape: of what it makes, without the batch.
+        input_bits: 8 where its inputs are rounded to bytes, else 32.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Layer:
     density: float
     packed_bytes: int
     shape: Shape
+    input_bits: int = 32
 
 
 class Stage(Protocol):
@@ -187,7 +189,7 @@ def _layer(step: Step, shape: Shape) -> Layer:
         return Layer(step.name, step.op, "", 1.0, 0, shape)
     size = step.weight.packed_bytes + (step.bias.nbytes if step.bias is not None else 0)
     stored = step.weight.stored / max(1, int(np.prod(step.weight.shape)))
-    return Layer(step.name, step.op, step.weight.kind, stored, size, shape)
+    return Layer(step.name, step.op, step.weight.kind, stored, size, shape, step.input_bits)
 
 
 def _step(number: int, plain: Any, tensors: dict[str, Format]) -> Step:
@@ -223,7 +225,7 @@ def _places(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[str]:
     for step in steps:
         source = step.inputs[0]
         beside_images = source > 0 and places[source - 1] == "images" and _has_lanes(step)
-        places.append("images" if beside_images else "dense" if step.weight is None else _place_of(step.op, step.weight))
+        places.append("images" if beside_images else "dense" if step.weight is None else _place_of(step, step.weight))
     return places
 
 
@@ -232,16 +234,16 @@ def _has_lanes(step: Step) -> bool:
     from labkit.runtime.rows import ROWS
 
     if step.op == "linear" and step.weight is not None:
-        return step.weight.kind in ROWS or math.prod(step.weight.shape) <= _SMALL_LINEAR
+        return step.input_bits == 32 and (step.weight.kind in ROWS or math.prod(step.weight.shape) <= _SMALL_LINEAR)
     plain = step.op not in ("conv", "concat", "hardswish") and not (step.op == "flatten" and step.clips)
     return plain and (step.op != "average_pool" or step.kernel == (1, 1))
 
 
-def _place_of(op: str, weight: Format) -> str:
+def _place_of(step: Step, weight: Format) -> str:
     """Return where a step with this weight runs."""
     from labkit.runtime.packed import can_run
     from labkit.runtime.rows import SPARSE
 
-    if op == "linear":
-        return "packed" if can_run(weight) else "dense"
+    if step.op == "linear":
+        return "packed" if step.input_bits == 8 or can_run(weight) else "dense"
     return "images" if weight.kind in SPARSE else "dense"

@@ -74,7 +74,8 @@ def _fused_pools(steps: Sequence[tuple[int, Step]], shapes: Sequence[Shape], out
 
 
 def _is_small_pool(step: Step) -> bool:
-    return step.op == "max_pool" and step.kernel == step.stride == (2, 2) and step.padding == (0, 0) and not step.clips
+    plain = step.padding == (0, 0) and not step.clips and not step.rounds_up
+    return step.op == "max_pool" and step.kernel == step.stride == (2, 2) and plain
 
 
 def _borders(steps: Sequence[tuple[int, Step]]) -> dict[int, int]:

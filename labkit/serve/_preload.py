@@ -3,6 +3,17 @@
 import pkgutil
 from importlib import import_module
 
+KERNEL = (
+    "ipykernel.debugger",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
+    "psutil",
+    "tornado.platform.asyncio",
+)
+"""What ipykernel imports when it starts."""
+
 FIRST = ("numpy", "torch", "numba", "bokeh.models", "ipywidgets", "jupyter_bokeh", "anywidget")
 
 NETWORK = "vgg-small-bn"
@@ -18,6 +29,6 @@ def modules() -> tuple[str, ...]:
 
 def load() -> None:
     """Import the modules and prepare the workbench of `NETWORK`; safe to follow with a fork where torch has one thread."""
-    for name in modules():
+    for name in (*KERNEL, *modules()):
         import_module(name)
     import_module("labkit.workbench").workbench(NETWORK).prepare()

@@ -17,7 +17,7 @@ class Branches(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(3, 8, 3, stride=2, padding=2, dilation=2)
         self.left, self.right = nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Conv2d(8, 8, 1)
-        self.pool, self.parts, self.last = nn.MaxPool2d(2, ceil_mode=False), nn.AdaptiveAvgPool2d(2), nn.Linear(64, 5)
+        self.pool, self.parts, self.last = nn.MaxPool2d(3, 2, ceil_mode=True), nn.AdaptiveAvgPool2d(2), nn.Linear(64, 5)
 
     def forward(self, x):
         x = nn.functional.relu6(self.first(x))

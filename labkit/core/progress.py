@@ -73,6 +73,12 @@ class Progress:
         self._cancelled.wait(seconds)
         self.check()
 
+    def quiet(self) -> "Progress":
+        """Return a progress for a part of the work: cancelled with this one, and heard by nobody."""
+        part = Progress()
+        part._cancelled = self._cancelled
+        return part
+
     def step(self, done: float, total: float, **figures: float) -> None:
         """Report how far the work is, then raise `Cancelled` if it should stop."""
         if self._listener is not None:

@@ -37,6 +37,17 @@ def test_cancelling_stops_at_the_next_step_and_the_last_tick_is_heard() -> None:
     assert len(heard) == 1
 
 
+def test_a_part_is_cancelled_with_the_whole_and_heard_by_nobody() -> None:
+    heard: list[Tick] = []
+    whole = Progress(heard.append)
+    part = whole.quiet()
+    part.step(1, 2)
+    assert heard == []
+    whole.cancel()
+    with pytest.raises(Cancelled):
+        part.step(2, 2)
+
+
 def test_the_shared_progress_cannot_be_cancelled() -> None:
     with pytest.raises(RuntimeError, match="Progress of your own"):
         SILENT.cancel()

@@ -19,15 +19,21 @@ from labkit.core.records import Compressed
 from labkit.formats import smallest
 from labkit.models.fold import fold_batch_norm, trace
 from labkit.models.zoo import check_finite
+from labkit.runtime.calibrate import activation_ranges, activations_of
 from labkit.runtime.choose import ANY, with_formats, with_values
 from labkit.runtime.program import Program
+from labkit.runtime.quantize import as_integers
 from labkit.runtime.steps import Pair, Step
 
+INTEGER = ("int8", "int8_fast")
 _NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
 
 
 def compile(  # noqa: A001  # what it is called everywhere
-    compressed_or_model: Compressed | nn.Module, example: Tensor | np.ndarray[Any, Any], formats: str = "auto"
+    compressed_or_model: Compressed | nn.Module,
+    example: Tensor | np.ndarray[Any, Any],
+    formats: str = "auto",
+    calibration: Tensor | np.ndarray[Any, Any] | None = None,
 ) -> Program:
     """Compile a network into a program that computes what it computes in eval mode.
 
@@ -38,14 +44,20 @@ def compile(  # noqa: A001  # what it is called everywhere
         formats: "auto" measures which of the formats are fastest here, with the threads that are set now; it takes about a second,
             and the first time longer, since kernels are compiled (`labkit warm` does that ahead). "rule" goes by the share of
             zeros: at once, and the same on every machine. Or one of `FORMATS` for all weights. A weight that has a coded value
-            in `Compressed.values` keeps that, whatever is asked for, and a batch norm behind it stays a step of its own.
+            in `Compressed.values` keeps that, whatever is asked for, and a batch norm behind it stays a step of its own. "int8"
+            makes everything between input and output integers, bit for bit what `labkit.runtime.simulation` says; "int8_fast"
+            lets oneDNN round, within one code of a layer's exact result.
+        calibration: float32 images (n, …) as the network gets them, a few hundred, for the integer formats: each activation
+            without codes in `Compressed.activations` takes the range that it has on these.
 
     Raises:
-        ConfigError: `formats` is none of these.
-        ModelError: the model does something that cannot be lowered, or a weight is NaN or infinite.
+        ConfigError: `formats` is none of these, or `calibration` does not fit.
+        ModelError: the model does something that cannot be lowered, a weight is NaN or infinite, or an activation has no codes.
     """
-    if formats not in ANY:
-        raise ConfigError(f"compile.formats must be one of {', '.join(ANY)}, got {formats!r}")
+    if formats not in (*ANY, *INTEGER):
+        raise ConfigError(f"compile.formats must be one of {', '.join((*ANY, *INTEGER))}, got {formats!r}")
+    if calibration is not None and formats not in INTEGER:
+        raise ConfigError(f"compile.calibration is for the formats {' and '.join(INTEGER)}, not for {formats!r}: leave it out")
     if isinstance(compressed_or_model, Compressed):
         model, note, values = compressed_or_model.model, {"network": compressed_or_model.network}, compressed_or_model.values
     else:
@@ -53,7 +65,14 @@ def compile(  # noqa: A001  # what it is called everywhere
     check_finite(model.state_dict())
     folded = fold_batch_norm(model, keep={name.removesuffix(".weight") for name in values})
     steps, image = _Lowering(folded).steps(), tuple(example.shape[1:])
-    return Program(with_formats(with_values(steps, values), image, max(1, len(example)), formats), image, note)
+    asked = "dense" if formats in INTEGER else formats
+    steps = with_formats(with_values(steps, values), image, max(1, len(example)), asked)
+    if formats in INTEGER:
+        known = dict(compressed_or_model.activations) if isinstance(compressed_or_model, Compressed) else {}
+        if calibration is not None:
+            known = activations_of(activation_ranges(steps, image, np.asarray(calibration))) | known
+        steps = as_integers(steps, known, exact=formats == "int8")
+    return Program(steps, image, note)
 
 
 class _Lowering:

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from labkit.core.progress import SILENT, Progress
 from labkit.formats import Format
+from labkit.formats.block_int8 import BlockInt8Tensor
 from labkit.formats.codebook import CodebookTensor
 from labkit.formats.csr import CsrTensor
+from labkit.formats.linear import LinearTensor
 from labkit.formats.n_m import NMTensor
 from labkit.formats.vector_sparse import VectorSparseTensor
 from labkit.runtime import packed
@@ -19,7 +21,8 @@ from labkit.runtime.kernels._cache import folder
 from labkit.runtime.kernels._simd import LANES, aligned
 from labkit.runtime.kernels.interpret import COLUMNS, interpret, interpret_one
 from labkit.runtime.kernels.lanes import AT_ONCE, BY_IMAGE, gather, scatter
-from labkit.runtime.steps import Step
+from labkit.runtime.program import Program
+from labkit.runtime.steps import Affine, Step
 
 
 def warm(progress: Progress = SILENT) -> Path | None:
@@ -40,6 +43,7 @@ def warm(progress: Progress = SILENT) -> Path | None:
         lambda: gather(outside, arena, geometry, 0, False),
         lambda: scatter(arena, outside, geometry, 0),
         *(partial(_run, weight) for weight in _weights()),
+        *(partial(_run_integers, count) for count in (1, 5 * LANES)),
         lambda: interpret(arena, table, limits, *weights),
         lambda: interpret_one(arena, table, limits, *weights),
     )
@@ -55,6 +59,22 @@ def _weights() -> list[Format]:
     ones: NDArray[np.float32] = np.eye(8, dtype=np.float32)
     codes = [CodebookTensor.pack(np.zeros((8, 8), np.uint8), np.ones(1), bits) for bits in (2, 4)]
     return [CsrTensor.pack(ones), *(VectorSparseTensor.pack(ones, block=n) for n in (4, 8)), NMTensor.pack(ones, m=4), *codes]
+
+
+def _run_integers(count: int) -> None:
+    """Run a small program of integers on so many images."""
+    codes, weight, bias = Affine(1.0, 0), LinearTensor.pack(np.ones((8, 1, 1, 1)), 1.0), np.zeros(8, np.int32)
+    steps = [
+        Step("quantize", "input", (0,), codes=codes),
+        Step("conv", "conv", (1,), weight, bias, codes=codes),
+        Step("max_pool", "on sums", (2,), kernel=(2, 2), stride=(2, 2), codes=codes),
+        Step("add", "add", (3, 3), codes=codes),
+        Step("max_pool", "on codes", (4,), kernel=(2, 2), stride=(2, 2), codes=codes),
+        Step("average_pool", "mean", (5,), codes=codes),
+        Step("flatten", "flatten", (6,), codes=codes),
+        Step("linear", "fc", (7,), BlockInt8Tensor.pack(np.zeros((8, 8), np.int8), 1.0), bias),
+    ]
+    Program(steps, (1, 4, 4))(np.zeros((count, 1, 4, 4), np.float32))
 
 
 def _run(weight: Format) -> None:

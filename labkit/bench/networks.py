@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from labkit import flow
-from labkit.bench._case import Case, network_case, zeros
+from labkit.bench._case import Case, bits, network_case, zeros
 from labkit.core.recipe import Recipe, Step
 from labkit.core.records import Compressed
 from labkit.models import load
@@ -23,4 +23,13 @@ def networks() -> Iterator[Case]:
                 yield network_case(name, compressed.model, splits.test[:batch].tensor(), zeros(share))
 
 
-CASES = (networks,)
+def int8_networks() -> Iterator[Case]:
+    """Networks of the zoo in integers from the first layer to the last; the error is what quantization costs the logits."""
+    for name in ("vgg-small-bn", "resnet-small", "mobilenet-small"):
+        splits = flow.load_data(Recipe(name, "fashion-mnist", ()))
+        for formats in ("int8", "int8_fast"):
+            images, calibration = splits.test[:64].tensor(), splits.train[:256].tensor()
+            yield network_case(f"{name} {formats}", load(name), images, bits(8), formats, calibration)
+
+
+CASES = (networks, int8_networks)

@@ -67,7 +67,7 @@ def bits(count: float, words: str = "") -> Setting:
     return Setting(words or f"{count:g} bit{'' if count == 1 else 's'}", bits=count)
 
 
-def linear_case(kernel: str, packed: Format, batch: int, setting: Setting) -> Case:
+def linear_case(kernel: str, packed: Format, batch: int, setting: Setting, input_bits: int = 32) -> Case:
     """Return the case of one linear layer.
 
     Args:
@@ -75,10 +75,12 @@ def linear_case(kernel: str, packed: Format, batch: int, setting: Setting) -> Ca
         packed: weight (c_out, c_in).
         batch: inputs, float32.
         setting: what is compressed how far.
+        input_bits: 8 rounds the inputs, which is part of the time and of the error.
     """
     x, weight = normal(batch, packed.shape[1]), packed.unpack()
     dense = torch.from_numpy(weight)
-    program, inputs = Program([runtime.Step("linear", kernel, (0,), packed)], (packed.shape[1],)), torch.from_numpy(x)
+    step = runtime.Step("linear", kernel, (0,), packed, input_bits=input_bits)
+    program, inputs = Program([step], (packed.shape[1],)), torch.from_numpy(x)
     error = difference(program(x), x.astype(np.float64) @ weight.astype(np.float64).T)
     is_sparse = packed.kind in ("csr", "vector_sparse", "n_m") and packed.shape[0] <= 1024
     peers = _peers.csr(dense, inputs) if is_sparse else {}
@@ -103,7 +105,7 @@ def network_case(
     """
     dense = fold_batch_norm(model).to(memory_format=torch.channels_last)
     best = images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
-    program, x = compile(model, images, formats, calibration), images.contiguous().numpy()
+    program, x = compile(model, images, formats, calibration=calibration), images.contiguous().numpy()
     with torch.inference_mode():
         error = difference(program(x), dense(best).numpy())
     found = "+".join(sorted({layer.format for layer in program.layers if layer.format}))

@@ -67,6 +67,8 @@ def _check_weight(step: Step, read: Affine | None, where: str) -> None:
         if bias != np.float32:
             raise FileFormatError(f"{where} must have a float32 bias, since it reads floats")
         return
+    if step.input_bits != 32:
+        raise FileFormatError(f"{where} must not round its inputs, since they are codes")
     if not is_integer(step):
         raise FileFormatError(
             f"{where} must have linear weights of at most 8 bits without groups, or block_int8 ones, since it reads codes"

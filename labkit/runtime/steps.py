@@ -55,6 +55,7 @@ class Step:
         groups: of `conv`.
         rounds_up: a last window of `max_pool` that reaches beyond the image counts too (torch's `ceil_mode`).
         low, high: the result is limited to [low, high]; ReLU is (0, inf).
+        input_bits: 8 where a linear layer's inputs are rounded to bytes, each sample by its own largest value; else 32.
         codes: what the codes that it makes stand for; None where it makes floats.
     """
 
@@ -71,6 +72,7 @@ class Step:
     low: float = -INF
     high: float = INF
     rounds_up: bool = False
+    input_bits: int = 32
     codes: Affine | None = None
 
     @property
@@ -96,6 +98,8 @@ def value_shapes(steps: Sequence[Step], image: Shape) -> list[Shape]:
             raise FileFormatError(f"{where} must be one of {', '.join(OPS)} and read {arity} earlier value(s), got {step.inputs}")
         if not step.low <= 0 <= step.high:
             raise FileFormatError(f"{where} must limit to a range around 0, got [{step.low}, {step.high}]")
+        if step.input_bits != 32 and (step.input_bits != 8 or step.op != "linear"):
+            raise FileFormatError(f"{where} must have inputs of 32 bits, or of 8 if it is linear, got {step.input_bits}")
         shape = _RULES[step.op](step, [shapes[n] for n in step.inputs], where)
         if min(shape) < 1 or math.prod(shape) > MOST_VALUES:
             raise FileFormatError(f"{where} must make at most {MOST_VALUES} values an image, got shape {shape}")
@@ -188,12 +192,13 @@ _RULES: dict[str, Callable[[Step, list[Shape], str], Shape]] = {
 
 
 def to_plain(step: Step) -> dict[str, Any]:
-    """Return all of a step but weight and bias as plain JSON values; an infinite limit is null."""
+    """Return all of a step but weight and bias as plain JSON values; an infinite limit is null, and inputs of 32 bits go unsaid."""
     plain = {key: list(getattr(step, key)) for key in ("inputs", "kernel", "stride", "padding", "dilation")}
     limits = {key: None if math.isinf(getattr(step, key)) else getattr(step, key) for key in ("low", "high")}
-    codes = {} if step.codes is None else {"codes": [step.codes.scale, step.codes.zero, step.codes.exact]}
-    rounded = {"rounds_up": True} if step.rounds_up else {}  # left out where it says nothing: files keep their bytes
-    return plain | limits | codes | rounded | {"op": step.op, "name": step.name, "groups": step.groups}
+    unusual: dict[str, Any] = {"rounds_up": True} if step.rounds_up else {}  # left out where it says nothing: files keep their bytes
+    unusual |= {} if step.input_bits == 32 else {"input_bits": step.input_bits}
+    unusual |= {} if step.codes is None else {"codes": [step.codes.scale, step.codes.zero, step.codes.exact]}
+    return plain | limits | unusual | {"op": step.op, "name": step.name, "groups": step.groups}
 
 
 def from_plain(plain: Any, weight: Format | None, bias: NDArray[Any] | None) -> Step:
@@ -203,21 +208,22 @@ def from_plain(plain: Any, weight: Format | None, bias: NDArray[Any] | None) -> 
         FileFormatError: a key is missing, unknown or of the wrong type.
     """
     keys = {"op", "name", "inputs", "kernel", "stride", "padding", "dilation", "groups", "low", "high"}
-    if not isinstance(plain, Mapping) or set(plain) - {"codes", "rounds_up"} != keys:
-        raise FileFormatError(f"a step must have exactly {', '.join(sorted(keys))}, and may have codes and rounds_up")
+    if not isinstance(plain, Mapping) or set(plain) - {"codes", "rounds_up", "input_bits"} != keys:
+        raise FileFormatError(f"a step must have exactly {', '.join(sorted(keys))}, and may have codes, rounds_up and input_bits")
     lists = {key: plain[key] for key in ("inputs", "kernel", "stride", "padding", "dilation")}
     fine = all(isinstance(each, list) and 1 <= len(each) <= MOST_INPUTS and all(type(n) is int for n in each) for each in lists.values())
     fine = fine and all(len(lists[key]) == 2 for key in lists if key != "inputs") and type(plain["groups"]) is int
     fine = fine and all(isinstance(plain[key], str) for key in ("op", "name")) and plain.get("rounds_up", True) is True
+    fine = fine and type(plain.get("input_bits", 8)) is int
     fine = fine and all(plain[key] is None or type(plain[key]) in (int, float) for key in ("low", "high"))
     if not fine:
         raise FileFormatError("a step has a setting of the wrong type")
     low = -INF if plain["low"] is None else float(plain["low"])
     high = INF if plain["high"] is None else float(plain["high"])
     pairs: dict[str, Any] = {key: tuple(value) for key, value in lists.items()}
-    rest: dict[str, Any] = {"groups": plain["groups"], "rounds_up": "rounds_up" in plain, "low": low, "high": high}
+    rest: dict[str, Any] = {"rounds_up": "rounds_up" in plain, "input_bits": plain.get("input_bits", 32), "low": low, "high": high}
     codes = _affine(plain["codes"]) if "codes" in plain else None
-    return Step(plain["op"], plain["name"], weight=weight, bias=bias, codes=codes, **rest, **pairs)
+    return Step(plain["op"], plain["name"], weight=weight, bias=bias, groups=plain["groups"], codes=codes, **rest, **pairs)
 
 
 def _affine(plain: Any) -> Affine:

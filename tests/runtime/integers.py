@@ -11,7 +11,7 @@ from labkit.runtime.simulation import simulate
 def calibrated(name, formats="int8"):
     """Return a network of the zoo as an integer program, calibrated on training images, and its test images' pixels."""
     splits = sets.load(zoo.card(name).data)
-    return compile(load(name), splits.test[:1].tensor(), formats, splits.train[:256].tensor()), splits.test
+    return compile(load(name), splits.test[:1].tensor(), formats, calibration=splits.train[:256].tensor()), splits.test
 
 
 def simulated(program, x, some=40):

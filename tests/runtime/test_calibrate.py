@@ -45,9 +45,9 @@ def test_activations_are_pairs():
 @pytest.mark.parametrize("images", [np.zeros((0, 2), np.float32), np.zeros((3, 3), np.float32), np.zeros(2, np.float32)])
 def test_images_that_do_not_fit_are_refused(images):
     with pytest.raises(ConfigError, match="calibration must be images of shape \\(n, 2\\)"):
-        compile(nn.Sequential(nn.Linear(2, 1)), torch.zeros(1, 2), "int8", images)
+        compile(nn.Sequential(nn.Linear(2, 1)), torch.zeros(1, 2), "int8", calibration=images)
 
 
 def test_what_is_not_a_number_is_refused():
     with pytest.raises(ModelError, match="'input' holds NaN"):
-        compile(nn.Sequential(nn.Linear(2, 1)), torch.zeros(1, 2), "int8", np.full((1, 2), np.nan, np.float32))
+        compile(nn.Sequential(nn.Linear(2, 1)), torch.zeros(1, 2), "int8", calibration=np.full((1, 2), np.nan, np.float32))

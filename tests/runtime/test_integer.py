@@ -51,7 +51,7 @@ MODELS = NETWORKS | {
 @pytest.mark.parametrize("count", [1, 5, 65])
 def test_every_operation_equals_the_simulation(name, count):
     model = lively(MODELS[name])
-    program, x = compile(model, pictures(1), "int8", pictures(40)), pictures(count, seed=1)
+    program, x = compile(model, pictures(1), "int8", calibration=pictures(40)), pictures(count, seed=1)
     assert (program(x) == simulate(program.steps, x)).all()
     with torch.no_grad():
         floats = model(torch.from_numpy(x)).numpy()
@@ -154,6 +154,7 @@ def test_a_program_is_saved_whole_and_names_what_it_is(tmp_path):
     assert (again(x) == program(x)).all()
     assert not again.steps[1].codes.exact
     assert again.layers[1].format == "linear"
+    assert again.layers[1].input_bits == 8
     assert again.layers[1].packed_bytes == 16 * 9 + 4 * 16 + 4 * 16, "codes, scales and biases"
     names = [name for name, _ in program.profile(x)]
     assert names[:4] == ["input", "conv1", "conv2+pool2", "conv3"]
@@ -162,14 +163,14 @@ def test_a_program_is_saved_whole_and_names_what_it_is(tmp_path):
 
 def test_pooling_that_limits_is_not_done_on_sums():
     model = lively(nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(4, 2, 1)))
-    program, x = compile(model, pictures(1), "int8", pictures(40)), pictures(7, seed=3)
+    program, x = compile(model, pictures(1), "int8", calibration=pictures(40)), pictures(7, seed=3)
     assert (program(x) == simulate(program.steps, x)).all()
     assert "0+1" not in [name for name, _ in program.profile(x)]
 
 
 def rewritten(change):
     model = lively(nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * 3 * 3, 2)))
-    header, tensors = from_bytes(compile(model, pictures(1), "int8", pictures(8))._file)
+    header, tensors = from_bytes(compile(model, pictures(1), "int8", calibration=pictures(8))._file)
     change(header["steps"], tensors)
     return to_bytes(header, tensors)
 
@@ -202,6 +203,7 @@ def floats_from(step, number):
         (lambda steps, _: steps[4].update(inputs=[0]), "cannot apply a weight"),
         (lambda steps, _: steps[0].update(low=-1.0), "must not limit"),
         (lambda steps, _: steps.append(floats_from(steps[3], 5)), "must read codes and make floats"),
+        (lambda steps, _: steps[4].update(input_bits=8), "must not round its inputs|must have"),
         (lambda _, tensors: tensors.pop("1.bias"), "must have an int32 bias"),
         (lambda _, tensors: tensors.update({"1.bias": DenseTensor.pack(np.zeros(4, np.float32))}), "must have an int32 bias"),
         (lambda _, tensors: tensors.update({"1.bias": DenseTensor.pack(np.full(4, 2**31 - 1, np.int32))}), "must stay below 2\\^31"),

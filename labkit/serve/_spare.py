@@ -68,6 +68,8 @@ class Spare:
 
 async def _load(client: Any) -> None:
     """Let a kernel import what every lab needs; whoever takes it meanwhile waits for the rest of it."""
+    client.session = client.session.clone()
+    client.session.session = str(uuid.uuid4())  # a kernel answers only one of two lines that are called the same
     client.start_channels()
     try:
         await client.wait_for_ready(timeout=_READY_S)

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from jupyter_client.session import Session
 from jupyter_server._tz import utcnow
 
 from benchmarks import _browser
@@ -24,7 +25,7 @@ TOY_LABS = Path(__file__).resolve().parents[1] / "browser" / "toy_labs"
 WITHOUT_FORKS = (
     "import sys; from pathlib import Path; from labkit.serve import _fork, _preload, _spare, app\n"
     "_fork.forks_safely, _spare.PAUSE_S = lambda: False, 0.5\n"
-    "_spare.LOAD = 'import builtins; builtins.loaded_ahead = True'\n"
+    "_spare.LOAD = 'import time; time.sleep(3)'\n"
     f"app.serve(None, port=int(sys.argv[1]), open_browser=False, folder=Path({str(TOY_LABS)!r}))"
 )
 
@@ -39,9 +40,11 @@ class Client:
     """Of a kernel that does at once what it is asked."""
 
     def __init__(self, asked):
-        self.asked = asked
+        self.asked, self.session = asked, Session()
+        self.first_name = self.session.session
 
     def start_channels(self):
+        assert self.session.session != self.first_name, "two lines of one name: the kernel would answer only one of them"
         self.asked.append("start")
 
     def stop_channels(self):
@@ -155,7 +158,11 @@ def test_a_visitor_gets_the_kernel_that_was_there_before(tmp_path):
         name = json.loads(re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', page, re.S).group(1))["kernelId"]
         assert waiting == [name]
         assert "toy" in page
-        assert wait_until(lambda: len(kernels_below(server.process.pid)) == 2, 60)
+        assert wait_until(lambda: len(kernels_below(server.process.pid)) == 2, 60), (
+            kernels_below(server.process.pid),
+            name,
+            server.log.read_text(),
+        )
     assert "Traceback" not in (tmp_path / "log.txt").read_text()
 
 

@@ -176,20 +176,20 @@ class _VectorSparse:
 
 class _NM:
     def __init__(self, weight: NMTensor, step: Step) -> None:
-        self._step, self._n, self._m = step, weight.n, weight.m
+        self._step, self._m = step, weight.m
         self._chunk = n_m_linear.INPUTS // weight.m * weight.n
         out, places = weight.shape[0], weight.columns
         slots = places.shape[1]
         self._many_weights = _chunks(weight.values.reshape(places.shape), places, self._chunk)
-        groups = np.arange(slots) // weight.n * weight.m
         per = n_m_linear.PER_WORD[weight.m.bit_length() - 1]
         values = np.zeros((-(-out // LANES) * LANES, -(-slots // per) * per), np.float32)
         indices = np.zeros(values.shape, np.uint32)
-        values[:out, :slots], indices[:out, :slots] = weight.values.reshape(out, slots), places - groups
+        values[:out, :slots], indices[:out, :slots] = weight.values.reshape(out, slots), places % weight.m
         by_block = (len(values) // LANES, LANES, values.shape[1])
         words = indices.reshape(*by_block[:2], -1, per) << (np.arange(per, dtype=np.uint32) * np.uint32(weight.m.bit_length() - 1))
         packed = np.bitwise_or.reduce(words, axis=3).transpose(0, 2, 1)
         self._one_weights = on_a_line(values.reshape(by_block).transpose(0, 2, 1)), on_a_line(packed.astype(np.uint32)).view(np.int32)
+        self._starts = np.arange(values.shape[1]) // weight.n * weight.m
         self._x = aligned((values.shape[1] // weight.n + 1) * weight.m + 2 * 16)
         self._y = aligned(len(values))
         self._columns = _Columns(out + out % 2, step)
@@ -201,7 +201,7 @@ class _NM:
 
     def _one(self, row: Values) -> Values:
         self._x[: len(row)] = row
-        n_m_linear.one_of(self._n, self._m)(*self._one_weights, self._x, self._y)
+        n_m_linear.ONE[self._m](*self._one_weights, self._starts, self._x, self._y)
         return self._y[: len(bias_of(self._step))]
 
     def _many(self, kernel: Any, x: Values, y: Values, batch: int) -> None:

@@ -19,11 +19,13 @@ from labkit.runtime._layer import FEW
 from labkit.runtime.codes import SPAN, Codes, codes_of
 from labkit.runtime.kernels import reference
 from labkit.runtime.kernels._bytes import BYTES
+from labkit.runtime.kernels._simd import LANES
 from labkit.runtime.steps import Step, from_plain, to_plain
 from tests.formats import coded as made
 from tests.runtime.test_packed import LIMITS, LOOKUPS, UNPACKED, WIDTHS, check
 
 BYTE_LOOKUPS = LOOKUPS | {
+    "int2 rows": lambda rng, shape: made.linear(rng, shape, bits=2),
     "int4 groups of a register": lambda rng, shape: made.linear(rng, shape, bits=4, group=BYTES),
     "int4 groups of several registers": lambda rng, shape: made.linear(rng, shape, bits=4, group=4 * BYTES),
     "int2 groups of a register": lambda rng, shape: made.linear(rng, shape, bits=2, group=BYTES),
@@ -39,6 +41,19 @@ RUN_ON_BYTES = sorted(set(BYTE_LOOKUPS) - {"int3 one group in a register"})
 @settings(max_examples=20, deadline=None)
 def test_byte_lookup_linear(case, shape, count, limits, seed):
     check(BYTE_LOOKUPS[case](np.random.default_rng(seed), shape), count, limits, seed, with_bias=seed % 2 == 0, input_bits=8)
+
+
+@pytest.mark.parametrize("layer", [coded.PairLookup, coded.Lookup])
+@pytest.mark.parametrize("case", ["codebook 1", "codebook 2", "binary", "ternary", "ternary, a scale for each sign", "int2 rows"])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 15), (LANES + 1, 257), (2 * LANES, 64)])
+def test_both_kernels_of_two_bits(layer, case, shape):
+    """Whichever is the faster one on this machine."""
+    rng = np.random.default_rng(0)
+    weight = BYTE_LOOKUPS[case](rng, shape)
+    step = Step("linear", "layer", (0,), weight, rng.standard_normal(shape[0]).astype(np.float32), low=0.0)
+    x = rng.standard_normal((3, shape[1])).astype(np.float32)
+    want = reference.interpret([step], x)
+    np.testing.assert_allclose(layer(codes_of(weight), step)(x), want, rtol=1e-5, atol=1e-5 * float(np.abs(want).max(initial=1)))
 
 
 @pytest.mark.parametrize("case", RUN_ON_BYTES)

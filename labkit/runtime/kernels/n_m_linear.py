@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from labkit.formats.n_m import SIZES
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES
 from labkit.runtime.kernels._vectors import add, clip, entry, fma, load, pick, right, splat, store
@@ -17,17 +18,18 @@ PER_WORD = {1: 32, 2: 16, 3: 8, 4: 8}
 """Indices in a word, by bits of an index: a multiple of four, so that four sums can take turns."""
 
 
-def _one(n: int, m: int) -> Any:
+def _one(m: int) -> Any:
     """Make the kernel for one sample."""
     bits = m.bit_length() - 1
     per, two, three, four = PER_WORD[bits], 2 * bits, 3 * bits, 4 * bits
 
     @kernel
-    def n_m_linear_one(values, words, x, y):  # type: ignore[no-untyped-def]
-        """y[o] = Σ value · x[group · m + index].
+    def n_m_linear_one(values, words, starts, x, y):  # type: ignore[no-untyped-def]
+        """y[o] = Σ value · x[start of the group + index].
 
         values: (blocks of outputs, slots, LANES) float32, flat; words: (blocks, slots / per, LANES) int32 with the indices
-        of `per` consecutive slots of an output. x: padded, so that a whole register can be read of each group. y: (blocks · LANES).
+        of `per` consecutive slots of an output. starts: int64, the first input of each slot's group. x: padded, so that a whole
+        register can be read of each group. y: (blocks · LANES).
         """
         blocks = y.size // LANES
         count = words.size // (blocks * LANES) if blocks else 0
@@ -38,10 +40,10 @@ def _one(n: int, m: int) -> Any:
                 w = load(words, (block * count + word) * LANES, LANES)
                 slot = word * per
                 for _ in range(0, per, 4):
-                    a = fma(load(values, at, LANES), pick(x, slot // n * m, w, m), a)
-                    b = fma(load(values, at + LANES, LANES), pick(x, (slot + 1) // n * m, right(w, bits), m), b)
-                    c = fma(load(values, at + 2 * LANES, LANES), pick(x, (slot + 2) // n * m, right(w, two), m), c)
-                    d = fma(load(values, at + 3 * LANES, LANES), pick(x, (slot + 3) // n * m, right(w, three), m), d)
+                    a = fma(load(values, at, LANES), pick(x, entry(starts, slot), w, m), a)
+                    b = fma(load(values, at + LANES, LANES), pick(x, entry(starts, slot + 1), right(w, bits), m), b)
+                    c = fma(load(values, at + 2 * LANES, LANES), pick(x, entry(starts, slot + 2), right(w, two), m), c)
+                    d = fma(load(values, at + 3 * LANES, LANES), pick(x, entry(starts, slot + 3), right(w, three), m), d)
                     w, slot, at = right(w, four), slot + 4, at + 4 * LANES
             store(y, block * LANES, add(add(a, b), add(c, d)))
 
@@ -79,16 +81,7 @@ def _many(wide: int) -> Any:
     return n_m_linear
 
 
-_made: dict[tuple[int, int], Any] = {}
-
-
-def one_of(n: int, m: int) -> Any:
-    """Return the kernel for one sample; made when first asked for, since there are many pairs."""
-    if (n, m) not in _made:
-        _made[n, m] = _one(n, m)
-    return _made[n, m]
-
-
+ONE = {m: _one(m) for m in SIZES}
 MANY = {wide: _many(wide) for wide in (LANES, 4 * LANES)}
 INPUTS = min(2048 // LANES, 256)
 """Inputs of a chunk: their columns of four registers take at most 32 KB, as the first cache; a place fits a byte."""

@@ -4,6 +4,7 @@ One file per topic with its cases; a kernel's rows are a generator of cases ther
 """
 
 from labkit.bench._case import Case, Setting, bits, linear_case, network_case, zeros
+from labkit.bench._onnx import to_onnx
 from labkit.bench._peers import missing
 from labkit.bench._rows import HEAD, Row, as_plain, in_words, measured
 from labkit.bench._run import bench, cases
@@ -22,5 +23,6 @@ __all__ = [
     "measured",
     "missing",
     "network_case",
+    "to_onnx",
     "zeros",
 ]

@@ -59,11 +59,11 @@ class GroupPlan(Plan):
 
     def _compute(self, spent: list[float] | None) -> None:
         if spent is None:
-            interpret(self.arena, self.table, self.limits, *self.weights)
+            interpret(self.arena, self.table, self.limits, *self.weights[:4])
             return
         for row in range(len(self.table)):
             before = perf_counter()
-            interpret(self.arena, self.table[row : row + 1], self.limits[row : row + 1], *self.weights)
+            interpret(self.arena, self.table[row : row + 1], self.limits[row : row + 1], *self.weights[:4])
             spent[row] += perf_counter() - before
 
     def _pack(self, step: Step, source: Place, tile: Pair) -> tuple[list[int], int]:

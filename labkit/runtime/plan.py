@@ -15,6 +15,7 @@ from labkit.runtime.steps import Shape, Step
 
 Values = dict[int, NDArray[np.float32]]
 
+_KINDS = (np.int64, np.int32, np.float32, np.float32, np.float32)  # of pointers, offsets, values, bias and dense weights
 _OPERATIONS = {"add": ADD, "max_pool": MAX_POOL, "average_pool": AVERAGE_POOL, "clip": CLIP}
 
 
@@ -51,8 +52,8 @@ class Plan(ABC):
         self._borders = stretch.borders
         self._rows: list[list[int]] = []
         self._limits: list[tuple[float, float]] = []
-        self._stored: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]] = []
-        self._pointers_so_far = self._weights_so_far = self._bias_so_far = 0
+        self._stored: list[tuple[NDArray[Any], ...]] = []
+        self._so_far = [0] * len(_KINDS)
         for n in stretch.inputs:
             self._place(n)
         for number, step in stretch.steps:
@@ -77,20 +78,29 @@ class Plan(ABC):
         self, pointers: NDArray[np.int64], offsets: NDArray[Any], values: NDArray[np.float32], bias: NDArray[np.float32]
     ) -> list[int]:
         """Keep the packed weights of a row, and return where its pointers and its bias begin."""
-        starts = [self._pointers_so_far, self._bias_so_far]
-        self._stored.append((pointers + self._weights_so_far, offsets.astype(np.int32), values, bias))
-        self._pointers_so_far += len(pointers)
-        self._weights_so_far += len(offsets)
-        self._bias_so_far += len(bias)
+        starts = [self._so_far[0], self._so_far[3]]
+        self._keep(pointers + self._so_far[1], offsets, values, bias, np.zeros(0, np.float32))
+        return starts
+
+    def store_blocks(
+        self, offsets: NDArray[Any], weights: NDArray[np.float32], bias: NDArray[np.float32], pointers: NDArray[np.int64]
+    ) -> list[int]:
+        """Keep the weights of a row that has them in blocks; return where its pointers, offsets, bias and weights begin."""
+        starts = [self._so_far[n] for n in (0, 1, 3, 4)]
+        fill = np.zeros(offsets.size, np.float32)  # so that offsets and values count alike
+        self._keep(pointers, offsets.reshape(-1), fill, bias, weights.reshape(-1))
         return starts
 
     def freeze(self) -> None:
         """Turn the lists into the arrays that kernels read, once all is placed."""
         self.table = np.array(self._rows, np.int64).reshape(-1, COLUMNS)
         self.limits = np.array(self._limits, np.float32).reshape(-1, 2)
-        kinds = (np.int64, np.int32, np.float32, np.float32)
-        self.weights = tuple(np.concatenate([np.zeros(0, kinds[n]), *(each[n] for each in self._stored)]) for n in range(4))
+        self.weights = tuple(_joined([each[n] for each in self._stored], kind) for n, kind in enumerate(_KINDS))
         self.arena = aligned(self.layout.size)
+
+    def _keep(self, *arrays: NDArray[Any]) -> None:
+        self._stored.append(arrays)
+        self._so_far = [total + len(array) for total, array in zip(self._so_far, arrays, strict=True)]
 
     def _place(self, number: int) -> Place:
         shape = self.shapes[number]
@@ -104,7 +114,9 @@ class Plan(ABC):
         if step.op in ("conv", "linear"):
             shape = self.shapes[number]
             if step.op == "linear":
-                step, shape = replace(step, kernel=(source.rows, source.columns)), (*shape, 1, 1)
+                one, none = (1, 1), (0, 0)
+                step = replace(step, kernel=(source.rows, source.columns), stride=one, padding=none, dilation=one, groups=1)
+                shape = (*shape, 1, 1)
             row = self.conv_row(step, shape, source, to, target != number)
         else:
             row = [_OPERATIONS[step.op], source.inside, other.inside, to.inside, to.channels, to.rows, to.columns]
@@ -113,3 +125,13 @@ class Plan(ABC):
         self._rows.append(row + [0] * (COLUMNS - len(row)))
         self._limits.append((step.low, step.high))
         self.names.append(step.name + (" + pool" if target != number else ""))
+
+
+def _joined(arrays: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:
+    """Return arrays one after another, from a multiple of 64 bytes on where an entry takes four."""
+    whole: NDArray[Any] = np.concatenate([np.zeros(0, kind), *arrays]).astype(kind)
+    if whole.itemsize != 4:
+        return whole
+    out: NDArray[Any] = aligned(whole.size).view(kind)
+    out[:] = whole
+    return out

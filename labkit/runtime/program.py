@@ -26,6 +26,9 @@ from labkit.runtime.steps import MOST_VALUES, Shape, Step, from_plain, to_plain,
 _KIND = "program"
 _PARTS = ("weight", "bias")
 _MOST_STEPS = 10_000
+_FLOAT32 = np.dtype(np.float32)
+FEW_ALONE = 4
+"""Batches up to this size run image by image in one plan of all steps, if the program is small enough."""
 _SMALL_LINEAR = 1 << 13  # weights of a linear layer that take less time one by one than torch takes to be called
 
 
@@ -97,10 +100,11 @@ class Program:
 
         Steps that are fused share a line. The sum is somewhat more than the time of a plain call.
         """
-        spent = [[0.0] * (len(stage.names) + 1) for stage in self._stages]
+        stages = self._stages_for(len(x))
+        spent = [[0.0] * (len(stage.names) + 1) for stage in stages]
         self._run(x, spent)
         rows = []
-        for stage, seconds in zip(self._stages, spent, strict=True):
+        for stage, seconds in zip(stages, spent, strict=True):
             rows += [(name, 1e3 * each) for name, each in zip([*stage.names, "in and out"], seconds, strict=True)]
         return rows
 
@@ -154,16 +158,30 @@ class Program:
         return cls([_step(n, each, tensors) for n, each in enumerate(plain)], tuple(image), header["note"])
 
     def _run(self, x: NDArray[np.float32], spent: list[list[float]] | None) -> NDArray[np.float32]:
-        if not isinstance(x, np.ndarray) or x.dtype != np.float32 or x.shape[1:] != self.image:
+        if not isinstance(x, np.ndarray) or x.dtype != _FLOAT32 or x.shape[1:] != self.image:
             got = f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
             raise ConfigError(f"the input of this program must be a float32 array (n, {', '.join(map(str, self.image))}), got {got}")
         if not len(x):
             return np.zeros((0, *self._shapes[-1]), np.float32)
         values = {0: x}
         with self._lock:
-            for n, stage in enumerate(self._stages):
+            for n, stage in enumerate(self._stages_for(len(x))):
                 stage.run(values, spent[n] if spent else None)
         return values[len(self.steps)]
+
+    def _stages_for(self, images: int) -> Sequence[Stage]:
+        """Return what runs a batch: for a few images one plan of all steps, where there is one."""
+        return self._alone if images <= FEW_ALONE and self._alone else self._stages
+
+    @cached_property
+    def _alone(self) -> Sequence[Stage]:
+        from labkit.runtime.one import OnePlan, runs_alone
+        from labkit.runtime.sparse import SparseStage, stretch_of
+
+        if not runs_alone(self.steps, self._shapes) or (len(self._stages) == 1 and isinstance(self._stages[0], SparseStage)):
+            return ()
+        numbered = list(enumerate(self.steps, start=1))
+        return (OnePlan(stretch_of(numbered, self._shapes, {len(self.steps)})),)
 
 
 def _layer(step: Step, shape: Shape) -> Layer:

@@ -46,7 +46,7 @@ def warm(progress: Progress = SILENT) -> Path | None:
         *(partial(_run, step) for step in _steps()),
         _run_signs,
         lambda: interpret(arena, table, limits, *weights),
-        lambda: interpret_one(arena, table, limits, *weights),
+        lambda: interpret_one(arena, table, limits, *weights, outside),
     )
     for n, call in enumerate(calls):
         progress.step(n, len(calls))

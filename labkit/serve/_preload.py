@@ -1,7 +1,6 @@
 """What a kernel has done before anybody asks for it: imports, a trained network with its data, kernels compiled."""
 
 import pkgutil
-import sys
 from importlib import import_module
 
 KERNEL = (
@@ -29,11 +28,7 @@ def modules() -> tuple[str, ...]:
 
 
 def load() -> None:
-    """Import the modules and prepare the workbench of `NETWORK`; safe to follow with a fork where torch has one thread.
-
-    debugpy stays out: nobody can debug a served kernel, and its 130 modules would be imported by each.
-    """
-    sys.modules["debugpy"] = None  # type: ignore[assignment]  # as documented: an import of it raises ModuleNotFoundError
+    """Import the modules and prepare the workbench of `NETWORK`; safe to follow with a fork where torch has one thread."""
     for name in (*KERNEL, *modules()):
         import_module(name)
     import_module("labkit.workbench").workbench(NETWORK).prepare()

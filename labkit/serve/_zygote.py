@@ -52,6 +52,7 @@ def main(control: socket.socket) -> None:
 
 def _prepare() -> None:
     gc.disable()  # fewer holes in the pages that the copies share
+    sys.modules["debugpy"] = None  # type: ignore[assignment]  # nobody can debug a served kernel: 130 modules for nothing
     _preload.load()
     if sys.modules["torch"].get_num_threads() != 1 or (threads := len(os.listdir("/proc/self/task"))) != 1:
         names = ", ".join(each.name for each in threading.enumerate())
@@ -83,7 +84,6 @@ def _be_a_kernel(lifeline: socket.socket, visit: dict[str, Any]) -> None:
     os.setsid()  # a group of its own: signals reach this kernel and what it starts
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     threading.Thread(target=_follow, args=(lifeline,), daemon=True).start()
-    socket.send_fds(lifeline, [b"here"], [os.pidfd_open(os.getpid())])
     _name_process(visit["name"])
     os.environ.update(visit["env"])
     os.chdir(visit["cwd"])
@@ -93,6 +93,7 @@ def _be_a_kernel(lifeline: socket.socket, visit: dict[str, Any]) -> None:
     sys.modules["torch"].seed()
     app: Any = IPKernelApp.instance()  # ipykernel has no types here
     app.initialize([*visit["arguments"], *_OPTIONS])
+    socket.send_fds(lifeline, [b"here"], [os.pidfd_open(os.getpid())])  # its ports are open: who comes earlier must try again
     sys.modules["ipywidgets"].register_comm_target()  # when it was imported there was no kernel
     app.start()
 

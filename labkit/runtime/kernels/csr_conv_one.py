@@ -35,7 +35,7 @@ def _variant(vectors: int) -> Any:
     def csr_conv_one(a, s, pointers, offsets, values, bias, low, high):  # type: ignore[no-untyped-def]
         """Compute one convolution of one image; the arguments are those of `csr_conv`."""
         if s[STRIDE_Y] * s[STRIDE_X] > 1:
-            _cut(a, s)
+            cut(a, s)
         for t in range(0, s[SIZE], vectors * LANES):
             for o in range(s[OUTPUTS]):
                 total = splat(1, vectors, bias[s[BIAS] + o])
@@ -44,15 +44,15 @@ def _variant(vectors: int) -> Any:
                     total = add_product(total, entry(values, n), a, s[X] + t + np.int64(entry(offsets, n)), 0, 1)
                 store(clip(total, low, high), a, s[LINE] + o * s[LINE_PLANE] + t, 0)
         if s[POOLED]:
-            _pool(a, s)
+            pool(a, s)
         else:
-            _settle(a, s)
+            settle(a, s)
 
     return csr_conv_one
 
 
 @kernel
-def _cut(a, s):  # type: ignore[no-untyped-def]
+def cut(a, s):  # type: ignore[no-untyped-def]
     """Copy the input into its phases."""
     for c in range(s[CHANNELS]):
         for i in range(s[ROWS]):
@@ -60,12 +60,12 @@ def _cut(a, s):  # type: ignore[no-untyped-def]
             for phase in range(s[STRIDE_X]):
                 number = (c * s[STRIDE_Y] + i % s[STRIDE_Y]) * s[STRIDE_X] + phase
                 y = s[X] + number * s[PHASE] + i // s[STRIDE_Y] * s[PITCH]
-                for j in range(phase, s[COLUMNS], s[STRIDE_X]):
-                    a[y + j // s[STRIDE_X]] = a[x + j]
+                for j in range((s[COLUMNS] - phase + s[STRIDE_X] - 1) // s[STRIDE_X]):
+                    a[y + j] = a[x + phase + j * s[STRIDE_X]]
 
 
 @kernel
-def _settle(a, s):  # type: ignore[no-untyped-def]
+def settle(a, s):  # type: ignore[no-untyped-def]
     """Copy the sums to their place."""
     one = splat(1, 1, np.float32(0))
     for o in range(s[OUTPUTS]):
@@ -76,7 +76,7 @@ def _settle(a, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pool(a, s):  # type: ignore[no-untyped-def]
+def pool(a, s):  # type: ignore[no-untyped-def]
     """Copy the maxima of 2×2 sums to their place."""
     two, width = splat(1, 2, np.float32(0)), s[WIDTH] // 2
     for o in range(s[OUTPUTS]):

@@ -40,6 +40,16 @@ def csr_conv_one(x: Values, step: Step) -> Values:
     return np.concatenate([csr_conv(image[None], step) for image in x])
 
 
+def dense_conv_one(x: Values, step: Step) -> Values:
+    """Convolve image by image with a weight that has no zeros to speak of."""
+    return csr_conv_one(x, step)
+
+
+def dense_linear_one(x: Values, step: Step) -> Values:
+    """Apply a linear layer to (n, features)."""
+    return csr_conv(x[:, :, None, None], step)[:, :, 0, 0]
+
+
 def byte_lookup_linear(x: Values, step: Step) -> Values:
     """Multiply the step's weight by inputs that are rounded to bytes, each sample by its own largest value, and limit the result.
 
@@ -126,7 +136,7 @@ def interpret(steps: Sequence[Step], x: Values) -> Values:
         elif step.op == "linear" and step.input_bits == 8:
             values.append(byte_lookup_linear(inputs[0], step))
         elif step.op == "linear":
-            values.append(csr_conv(inputs[0][:, :, None, None], step)[:, :, 0, 0])
+            values.append(dense_linear_one(inputs[0], step))
         else:
             values.append(_KERNELS[step.op](*inputs, step))
     return values[-1]

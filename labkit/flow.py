@@ -170,10 +170,20 @@ def modelled_energy(price: Cost, size: int) -> dict[str, float]:
     return energy.energy(price, size, energy.EnergyConfig(), skips_zeros=size < BYTES_A_PARAMETER * price.parameters)
 
 
-def with_latency(found: Measurement, compressed: Compressed, images: Images, progress: Progress = SILENT) -> Measurement:
-    """Return the measurement with the time of the packed network on a batch, measured here on one thread."""
+def with_latency(
+    found: Measurement, compressed: Compressed, images: Images, progress: Progress = SILENT, formats: str = "auto"
+) -> Measurement:
+    """Return the measurement with the time of the packed network on a batch, measured here on one thread.
+
+    Args:
+        found: what is known already.
+        compressed: the network.
+        images: of which the first `LATENCY_BATCH` are the batch, or all if there are fewer.
+        progress: asked whether to go on.
+        formats: of the weights, as `runtime.compile` takes them.
+    """
     progress.begin("measuring latency")
-    program, batch = runtime.compile(compressed, example(images)), images[:LATENCY_BATCH].tensor().numpy()
+    program, batch = runtime.compile(compressed, example(images), formats), images[:LATENCY_BATCH].tensor().numpy()
     return replace(found, latency=latency.measure(lambda: program(batch), batch=len(batch), budget_s=3.0, progress=progress))
 
 

@@ -45,7 +45,7 @@ class SweepConfig(Config):
     """Which layer is swept."""
 
     layer: str = param(
-        IN_VIEW,
+        "linear 1024×1024",
         choices=(IN_VIEW, "linear 1024×1024", "linear 2048×2048", "3×3 convolution, 128 channels"),
         help="a layer of the network, or one of random weights of that shape",
     )

@@ -66,7 +66,7 @@ class CrossoverPlot(Figure):
                     "high": [point.ratio.high for point in own],
                 }
                 starts = crossing(own)
-                is_seen = starts is not None and own[0].ratio.median <= 1.0
+                is_seen = starts is not None and starts > own[0].zeros
                 self.crossings[kind].data = {"x": [starts] if is_seen else [], "y": [1.0] if is_seen else []}
 
     def mark(self, zeros: float | None) -> None:

@@ -101,7 +101,7 @@ def in_words(points: Sequence[Point], name: str) -> str:
             starts = "; ".join(f"{_start([each for each in own if each.batch == batch], most)} ({images(batch)})" for batch in BATCHES)
             told.append(f"{words} {starts}")
     laid_out = [KINDS[kind] for kind in KINDS if any(point.kind == kind != point.layout == "csr" for point in points)]
-    rows = f" {' and '.join(laid_out).capitalize()} run as compressed rows in a convolution." if laid_out else ""
+    rows = f" In a convolution {' and '.join(laid_out)} run as compressed rows." if laid_out else ""
     left = "" if len({point.zeros for point in points}) == WHOLE else "Not swept to the end. "
     return (
         f"{left}{name}, one thread, each against the dense layer in torch in the same run; bars: first to third quartile. "
@@ -114,4 +114,4 @@ def _start(points: Iterable[Point], most: float) -> str:
     starts = crossing(own)
     if starts is None:
         return f"not up to {most:.0%}"
-    return f"{starts:.0%} or fewer" if own[0].ratio.median > 1.0 else f"{starts:.0%}"
+    return f"{starts:.0%} or fewer" if starts == own[0].zeros else f"{starts:.0%}"

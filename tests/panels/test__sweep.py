@@ -25,6 +25,7 @@ def test_each_kind_is_told_where_it_overtakes_dense_and_where_not() -> None:
     assert "blocks of outputs 25% or fewer (one image); 69% (64 images)" in said
     assert "Not swept to the end" not in said
     assert "compressed rows" not in said
+    assert "single weights 56% (one image)" in in_words(curve("csr", 1, [1.5, 0.5, 2, 2, 2, 2]), "fc"), "an early win that is lost again"
 
 
 def test_nothing_and_a_part_are_said_as_such() -> None:
@@ -34,4 +35,4 @@ def test_nothing_and_a_part_are_said_as_such() -> None:
 
 def test_kinds_that_run_as_compressed_rows_are_named() -> None:
     points = curve("csr", 1, [1.0] * 6) + curve("vector_sparse", 1, [1.0] * 6, "csr") + curve("n_m", 1, [1.0] * 6, "csr")
-    assert "Blocks of outputs and n:m run as compressed rows" in in_words(points, "conv1")
+    assert "In a convolution blocks of outputs and N:M run as compressed rows" in in_words(points, "conv1")

@@ -11,7 +11,7 @@ import pytest
 from labkit.core.params import replace_at
 from labkit.core.progress import Progress
 from labkit.core.records import Ratio
-from labkit.crossover import BATCHES, KINDS, PATTERNS, Point, Subject, SweepConfig
+from labkit.crossover import BATCHES, IN_VIEW, KINDS, PATTERNS, Point, Subject, SweepConfig
 from labkit.dataflow import WalkConfig
 from labkit.execution import RunConfig
 from labkit.measure.roof import Roof
@@ -23,7 +23,7 @@ from labkit.panels.sparse_execution import LAB, SparseExecution, State
 from labkit.workbench import Workbench
 
 SPARSITY = ("ratio", "sparsity")
-START = State(network="digits-small")
+START = State(network="digits-small", sweep=SweepConfig(layer=IN_VIEW))
 
 
 def points(zeros: Sequence[float]) -> list[Point]:

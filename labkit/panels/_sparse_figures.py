@@ -29,7 +29,7 @@ class CrossoverPlot(Figure):
         self.plot.yaxis.ticker = FixedTicker(ticks=list(RATIOS))
         self.plot.yaxis.major_label_overrides = {ratio: f"{ratio:g}×" for ratio in RATIOS}
         self._one = Span(location=1.0, dimension="width", line_width=1.5)
-        self.here = Span(location=-1.0, dimension="height", line_dash="dashed", line_width=1.5)
+        self.here = Span(location=0.0, dimension="height", line_dash="dashed", line_width=1.5)
         self.plot.add_layout(self._one)
         self.plot.add_layout(self.here)
         nothing: dict[str, list[float]] = {"x": [], "y": [], "low": [], "high": []}
@@ -48,15 +48,9 @@ class CrossoverPlot(Figure):
         self.legend.background_fill_alpha, self.legend.border_line_color = 0.0, None
         self.plot.add_layout(self.legend, "above")
 
-    def show(self, points: Sequence[Point], zeros: float | None) -> None:
-        """Draw a sweep.
-
-        Args:
-            points: of one batch.
-            zeros: share of the layer in view that is gone; None draws no line there.
-        """
+    def show(self, points: Sequence[Point]) -> None:
+        """Draw a sweep, of one batch."""
         with self.widget.together():
-            self.mark(zeros)
             for kind in KINDS:
                 own = sorted((point for point in points if point.kind == kind), key=lambda point: point.zeros)
                 self.sources[kind].data = {
@@ -69,11 +63,11 @@ class CrossoverPlot(Figure):
                 is_seen = starts is not None and starts > own[0].zeros
                 self.crossings[kind].data = {"x": [starts] if is_seen else [], "y": [1.0] if is_seen else []}
 
-    def mark(self, zeros: float | None) -> None:
+    def mark(self, zeros: float) -> None:
         """Draw the line at the share of zeros that is chosen."""
-        place = -1.0 if zeros is None else zeros
-        if self.here.location != place:
-            self.here.location = place
+        if self.here.location != zeros:
+            with self.widget.together():
+                self.here.location = zeros
 
     def colour(self, palette: Palette) -> None:
         for (line, spread, dots, ring), colour in zip(self._glyphs.values(), palette.series, strict=False):

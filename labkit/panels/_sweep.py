@@ -34,6 +34,7 @@ class SweepJob:
         measure: Callable[[Subject, Callable[[list[Point]], None], Progress], list[Point]] = sweep,
     ) -> None:
         self._measure, self._zeros, self._shown = measure, 0.0, ("", "")
+        self._drawn: tuple[Point, ...] | None = None
         self.found: dict[Key, tuple[Point, ...]] = {}
         self.bar = JobBar("Sweep", start, cancel)
         self.controls = ControlSet("", [Control(("layer",), "layer to sweep")], changed)
@@ -83,9 +84,13 @@ class SweepJob:
         panel.start_job(work, panel.guard(self.bar.tick))
 
     def _draw(self) -> None:
+        """Draw the points where they are others than before: a slider that moves only moves the line."""
         points = self.found.get(self._shown, ())
+        is_new, self._drawn = points is not self._drawn, points
         for batch, plot in self.plots.items():
-            plot.show([point for point in points if point.batch == batch], self._zeros)
+            if is_new:
+                plot.show([point for point in points if point.batch == batch])
+            plot.mark(self._zeros)
         self.view.say(in_words(points, self._shown[1]))
 
 

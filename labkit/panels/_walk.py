@@ -3,6 +3,7 @@
 import html
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import ipywidgets
@@ -43,6 +44,7 @@ class Seen:
         return self.step == self.steps
 
 
+@cache
 def seen(config: WalkConfig) -> Seen:
     """Return the machine of a config after its steps."""
     matrix, x = dataflow.example(config.machine)

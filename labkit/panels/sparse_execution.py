@@ -136,6 +136,7 @@ class SparseExecution(NetworkPanel[State]):
         self.roof: Roof | None = None
         self.spent: tuple[Spent, ...] = ()  # empty until it is measured
         self.is_timed = False  # whether that is of the setting on show
+        self._drawn: tuple[tuple[Spent, ...], Roof | None, str] | None = None
         self.formats, self.times, self.roofline = FormatBars(), TimeBars(self._bar_clicked), Roofline()
         self.sweep = SweepJob(
             lambda: self.guard(self._start)(),
@@ -191,8 +192,8 @@ class SparseExecution(NetworkPanel[State]):
         sizes, zeros = stored_bytes(left), 1 - float(keep.mean())
         self.formats.show(sizes, keep.size * 4)
         self.formats_view.say(_executed.formats_in_words(state.layer, sizes, keep, left))
-        self.sweep.show(state.sweep, self._swept, zeros)
         self.walk.show(state.walk)
+        self.sweep.show(state.sweep, self._swept, zeros)
         self._draw_times()
 
     def settled(self, version: int, progress: Progress) -> None:
@@ -230,8 +231,10 @@ class SparseExecution(NetworkPanel[State]):
         names = [each.name for each in self.bench.layers]
         if not set(names) <= {row.name for row in self.spent}:  # another network: its layers, and nothing measured
             self.spent = tuple(Spent(name, 0.0, 0.0) for name in names)
-        self.times.show(self.spent, layer)
-        self.roofline.show(self.roof, {row.name: Dot(row.intensity, row.gflops) for row in self.spent if row.format}, layer)
+        if self._drawn != (self.spent, self.roof, layer):  # a slider that moves changes none of them
+            self._drawn = (self.spent, self.roof, layer)
+            self.times.show(self.spent, layer)
+            self.roofline.show(self.roof, {row.name: Dot(row.intensity, row.gflops) for row in self.spent if row.format}, layer)
         self.times_view.say(_executed.times_in_words(self.spent, self.roof, layer, is_current=self.is_timed))
 
     def _set(self, step: str, path: Path, value: Any) -> None:

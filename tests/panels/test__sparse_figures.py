@@ -15,16 +15,17 @@ def curve(kind: str, ratios: dict[float, float]) -> list[Point]:
 
 def test_a_ring_is_where_a_kind_overtakes_dense_and_nowhere_else() -> None:
     plot = CrossoverPlot("one image")
-    plot.show([*curve("csr", {0.75: 2.0, 0.5: 0.5}), *curve("n_m", {0.5: 2.0, 0.75: 3.0}), *curve("channel", {0.5: 0.5})], 0.8)
+    plot.show([*curve("csr", {0.75: 2.0, 0.5: 0.5}), *curve("n_m", {0.5: 2.0, 0.75: 3.0}), *curve("channel", {0.5: 0.5})])
+    plot.mark(0.8)
     assert plot.sources["csr"].data["x"] == [0.5, 0.75]
     assert plot.sources["csr"].data["low"] == pytest.approx([0.45, 1.8])
     assert plot.crossings["csr"].data == {"x": [pytest.approx(0.625)], "y": [1.0]}
     assert plot.crossings["n_m"].data["x"] == []
     assert plot.crossings["channel"].data["x"] == []
     assert plot.here.location == 0.8
-    plot.show([], None)
+    plot.show([])
     assert plot.sources["csr"].data["x"] == []
-    assert plot.here.location < 0
+    assert plot.here.location == 0.8
 
 
 def test_the_axis_of_bytes_stays_while_the_layer_does() -> None:

@@ -20,7 +20,7 @@ ifneq ($(shell cat .venv/.folder 2>/dev/null),$(CURDIR))
 MOVED := moved
 endif
 
-.PHONY: help lab test test-lint test-types test-serial test-unit test-labs test-browser test-long claims docs clean moved
+.PHONY: help lab test test-lint test-types test-serial test-unit test-labs test-browser test-long bench-peers claims docs clean moved
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -63,6 +63,9 @@ test-browser: .venv/.tests .venv/.browser ## a real browser against a real serve
 test-long: .venv/.tests .venv/.browser ## what takes long: more fuzzing, the big networks
 	@$(RING) long "pytest, long" $(PYTEST) -m long --timeout 3600
 
+bench-peers: .venv/.tests .venv-peers/.installed ## time labkit beside ONNX Runtime, OpenVINO and DeepSparse, each in its own process
+	@$(PY) -m benchmarks.peers
+
 claims: .venv/.tests ## measure every claim anew and rewrite benchmarks/results (hours; goes on where it was stopped)
 	$(PY) -m benchmarks.claims
 
@@ -70,7 +73,7 @@ docs: .venv/.tests ## rewrite the generated parts of README.md and of the method
 	$(PY) docs/generate.py
 
 clean: ## delete .venv and every cache
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find labkit tests docs benchmarks labs -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # --- the environment ---
@@ -91,6 +94,18 @@ moved:
 .venv/.tests: pyproject.toml .venv/.installed
 	@echo "labkit: installing what the tests need into .venv"
 	@$(PIP) -e '.[test]'
+	@touch $@
+
+# DeepSparse ends at Python 3.11 and needs an older NumPy than labkit, so that the peers have an environment of their own.
+PEERS := onnxruntime openvino deepsparse==1.7.1
+.venv-peers/.installed:
+	@python=`.ci/find-python python3.11 2>/dev/null || .ci/find-python "$(PYTHON)"` || exit 1; \
+	echo "labkit: making .venv-peers with $$python"; \
+	"$$python" -m venv --clear .venv-peers
+	@for peer in $(PEERS); do \
+	    .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off --root-user-action ignore 'numpy<2' "$$peer" \
+	        || echo "labkit: $$peer does not install here; it is left out"; \
+	done
 	@touch $@
 
 .venv/.browser: .venv/.tests

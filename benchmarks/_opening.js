@@ -15,7 +15,7 @@ window.labkitOpening = (() => {
   const done = new Promise((resolve, reject) => {
     function look() {
       const now = performance.now();
-      if (document.getElementById("jupyter-config-data")) found.kernel ??= now;
+      if (document.querySelector("[cell-index]")) found.kernel ??= now;
       if (document.body?.classList.contains("is-built")) found.cells ??= now;
       if (document.getElementById("main")) found.front ??= now;
       if (slider() && readout() && document.body.classList.contains("is-ready")) found.seen ??= now;

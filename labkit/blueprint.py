@@ -155,7 +155,7 @@ def run(config: BlueprintConfig, batch: int, progress: Progress = SILENT) -> Ran
         Cancelled: between two rounds, or while another measurement is waited for.
         LabkitError: another measurement did not end.
     """
-    program = runtime.compile(Compressed(build(config), ZOO[config.kind]), torch.zeros(1, *IMAGE))
+    program = runtime.compile(Compressed(build(config), ZOO[config.kind]), torch.zeros(1, *IMAGE), "rule")
     images = torch.rand(batch, *IMAGE, generator=generator(0, "images")).numpy()
     profiles: list[dict[str, float]] = []
     calls = {"whole": lambda: program(images), "layers": lambda: profiles.append(dict(program.profile(images)))}

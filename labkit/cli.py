@@ -125,7 +125,7 @@ def parser() -> argparse.ArgumentParser:
 
     _add_zoo_and_data(commands)
     timing = _add(commands, "bench", _bench, "time the kernels", _BENCH)
-    timing.add_argument("--only", default="", metavar="GROUP", help="one group of cases, such as blocks or networks")
+    timing.add_argument("--only", default="", metavar="GROUP", help="one topic or group of cases, such as lowbit or blocks")
     timing.add_argument("--rounds", type=int, default=31, help="timed calls of each (default 31)")
     timing.add_argument("--json", action="store_true", help="print JSON")
     _add(commands, "warm", _warm, "compile the kernels ahead", "Compile every kernel for this machine, so that labs start fast.")
@@ -273,6 +273,8 @@ def _bench(args: argparse.Namespace) -> None:
     from labkit import bench
     from labkit.measure import host
 
+    if bench.missing():
+        print(f"labkit: without peers of {', '.join(bench.missing())}: pip install 'labkit[bench]' brings them", file=sys.stderr)
     with terminal_bar() as progress:
         rows = list(bench.bench(args.only, args.rounds, progress))
     if args.json:

@@ -66,7 +66,7 @@ def run(recipe: Recipe, progress: Progress = SILENT) -> Result:
     dense = Compressed(models.load(recipe.network), recipe.network)
     compressed = compress(dense, recipe, splits, progress)
     file = packed.to_file(compressed)
-    program = runtime.compile(compressed, example(splits.test))
+    program = runtime.compile(compressed, example(splits.test), "rule")  # the same each time, as all of a result
     return Result(recipe, compressed, file, program, measure(compressed, file, splits.test, progress))
 
 
@@ -183,7 +183,9 @@ def with_latency(
         formats: of the weights, as `runtime.compile` takes them.
     """
     progress.begin("measuring latency")
-    program, batch = runtime.compile(compressed, example(images), formats), images[:LATENCY_BATCH].tensor().numpy()
+    batch = images[:LATENCY_BATCH].tensor().numpy()
+    with latency.limited_threads(1):  # formats are chosen under the conditions of the measurement
+        program = runtime.compile(compressed, batch, formats)
     return replace(found, latency=latency.measure(lambda: program(batch), batch=len(batch), budget_s=3.0, progress=progress))
 
 

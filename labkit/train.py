@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from inspect import unwrap
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -17,6 +18,7 @@ from labkit.data.images import Images
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """(model, images (b, 1, h, w), labels (b,)) → scalar loss; calls the model itself, so that it may look inside."""
+_Kind = TypeVar("_Kind", bound=torch.optim.Optimizer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,22 @@ def _fixed_threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def without_compiler(kind: type[_Kind]) -> type[_Kind]:
+    """Return a torch optimizer's class as it is, without what its methods are wrapped in for `torch.compile`.
+
+    The first call of a wrapped method imports the whole compiler: 150 MB and a second, in each process that trains. What the
+    methods compute stays the same, to the last bit. In a torch that wraps them otherwise, the import comes back, nothing else.
+
+    Args:
+        kind: such as `torch.optim.SGD`; not with `differentiable=True`, since steps are taken without gradients.
+    """
+    plain = {name: unwrap(getattr(kind, name)) for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict")}
+    return type(kind.__name__, (kind,), {**plain, "step": torch.no_grad()(unwrap(kind.step))})
+
+
+_SGD = without_compiler(torch.optim.SGD)
+
+
 @dataclass
 class FitState:
     """Where a training run stands: all that is needed to go on as if it had never stopped."""
@@ -86,7 +104,7 @@ def start(model: nn.Module, config: FitConfig, generator: Generator) -> FitState
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
+    optimizer = _SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
     return FitState(model, optimizer, generator)
 
 

@@ -1,6 +1,8 @@
 """The training loop: its schedule, its augmentation, and that it goes on from anywhere as if it had never stopped."""
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -12,7 +14,18 @@ from labkit.core.seeds import generator
 from labkit.data import load as load_data
 from labkit.data.images import Images
 from labkit.models import load, zoo
-from labkit.train import FitConfig, FitState, NoHooks, augment, evaluate, fit, learning_rate, recalibrate_batch_norm, start
+from labkit.train import (
+    FitConfig,
+    FitState,
+    NoHooks,
+    augment,
+    evaluate,
+    fit,
+    learning_rate,
+    recalibrate_batch_norm,
+    start,
+    without_compiler,
+)
 
 IMAGES = load_data("digits").train[:70]
 CONFIG = FitConfig(epochs=3, batch=32, lr=0.05, shift=1, flip=True)
@@ -234,3 +247,38 @@ def test_the_threads_of_the_process_decide_nothing(threads: int) -> None:
     finally:
         torch.set_num_threads(before)
     assert bits(state) == bits(other)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam])
+def test_an_optimizer_without_the_compiler_takes_the_same_steps(kind: type[torch.optim.Optimizer]) -> None:
+    def trained(kind: type[torch.optim.Optimizer]) -> list[Tensor]:
+        draw = generator(3)
+        tensors = [torch.randn(5, 4, generator=draw, requires_grad=True), torch.randn(5, generator=draw, requires_grad=True)]
+        options = {"momentum": 0.9, "nesterov": True} if kind.__name__ == "SGD" else {}
+        groups = [{"params": tensors[:1], "weight_decay": 0.1}, {"params": tensors[1:]}]
+        optimizer = kind(groups, lr=0.05, **options)  # type: ignore[arg-type]
+        for n in range(6):
+            optimizer.zero_grad()
+            (tensors[0] @ torch.randn(4, generator=draw) - tensors[1]).square().sum().backward()
+            optimizer.step()
+            if n == 3:
+                optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        return tensors
+
+    for ours, torchs in zip(trained(without_compiler(kind)), trained(kind), strict=True):
+        assert torch.equal(ours, torchs)
+
+
+def test_training_does_not_import_torchs_compiler() -> None:
+    code = (
+        "import sys\n"
+        "from labkit.core.seeds import generator\n"
+        "from labkit.data import load\n"
+        "from labkit.models import zoo\n"
+        "from labkit.train import FitConfig, fit, start\n"
+        "config = FitConfig(epochs=1)\n"
+        "state = fit(start(zoo.build('digits-small', 1), config, generator(0)), load('digits').train[:256], config)\n"
+        "state.optimizer.load_state_dict(state.optimizer.state_dict())\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

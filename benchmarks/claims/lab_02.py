@@ -184,7 +184,7 @@ def program_calls(batch: int) -> dict[str, Callable[[], Any]]:
         "channels 90 %": pair.channels,
         "weights 50 %": magnitude(bench, "weight", 0.5),
     }
-    programs = {name: runtime.compile(bench.compress(recipe), flow.example(bench.splits.test)) for name, recipe in recipes.items()}
+    programs = {name: runtime.compile(bench.compress(recipe), x, "rule") for name, recipe in recipes.items()}
     dense, array = flow.predictor(bench.dense), x.numpy()
     calls: dict[str, Callable[[], Any]] = {"dense": lambda: dense(x)}
     return calls | {name: (lambda program=program: program(array)) for name, program in programs.items()}

@@ -39,7 +39,7 @@ def program(recipe: Recipe, how: RunConfig = AS_USUAL) -> str:
         how: the network is run while it is timed.
     """
     cut = "" if how.batch == AS_USUAL.batch else f"[:{how.batch}]"
-    formats = "" if how.format == AS_USUAL.format else f", formats={_text(how.format)}"
+    formats = "" if how.format == "auto" else f", formats={_text(how.format)}"
     steps = tuple(step.config for step in recipe.steps)
     name = f"{recipe.network}-{recipe.digest}.labkit"
     return "\n".join(

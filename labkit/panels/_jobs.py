@@ -11,13 +11,15 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from labkit.core.errors import Cancelled
+from labkit.core.memory import give_back
 from labkit.core.progress import Progress, Tick
 
 Work = Callable[[Progress], None]
 Failed = Callable[[BaseException], None]
 
-
 NICENESS = 10
+REST_S = 3.0
+"""How long nobody must have asked for anything before freed memory is given back: tens of megabytes after a measurement."""
 
 
 def _step_back() -> None:
@@ -82,16 +84,25 @@ class Worker:
 
     def _loop(self) -> None:
         _step_back()
-        while True:
-            with self._changed:
-                self._running = None
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._waiting is not None or self._closed)
-                if self._waiting is None:
-                    return
-                (work, self._running), self._waiting = self._waiting, None
-                progress = self._running
-            self._do(work, progress)
+        while (taken := self._next()) is not None:
+            self._do(*taken)
+
+    def _next(self) -> tuple[Work, Progress] | None:
+        """Wait for work and take it, None at the end; where none comes for a while, give freed memory back first."""
+
+        def is_asked() -> bool:
+            return self._waiting is not None or self._closed
+
+        with self._changed:
+            self._running = None
+            self._changed.notify_all()
+            if not self._changed.wait_for(is_asked, REST_S):
+                give_back()
+                self._changed.wait_for(is_asked)
+            if self._waiting is None:
+                return None
+            (work, self._running), self._waiting = self._waiting, None
+            return work, self._running
 
     def _do(self, work: Work, progress: Progress) -> None:
         try:

@@ -29,14 +29,14 @@ class Place:
 
     @property
     def pitch(self) -> int:
-        """Pixels from one row to the next."""
-        return self.columns + 2 * self.border
+        """Pixels from one row to the next; the zeros right of a row are those left of the next."""
+        return self.columns + self.border
 
     @property
     def plane(self) -> int:
-        """Pixels from one channel to the next; never a multiple of 16, or channels would share the cache's sets."""
-        pixels = (self.rows + 2 * self.border) * self.pitch
-        return pixels + 4 if self.channels > 1 and pixels % 16 == 0 else pixels
+        """Pixels from one channel to the next; never a multiple of 16 lines, or channels would share the cache's sets."""
+        pixels = (self.rows + 2 * self.border) * self.pitch + self.border
+        return pixels + 4 if self.channels > 1 and pixels * self.lanes % (16 * _LINE) == 0 else pixels
 
     @property
     def inside(self) -> int:

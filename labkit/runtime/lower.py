@@ -19,30 +19,39 @@ from labkit.core.records import Compressed
 from labkit.formats import smallest
 from labkit.models.fold import fold_batch_norm, trace
 from labkit.models.zoo import check_finite
-from labkit.runtime.choose import FORMATS, with_formats, with_values
+from labkit.runtime.choose import ANY, with_formats, with_values
+from labkit.runtime.coded import with_inputs
 from labkit.runtime.program import Program
 from labkit.runtime.steps import Pair, Step
 
+INPUTS = ("float32", "int8")
 _NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
 
 
 def compile(  # noqa: A001  # what it is called everywhere
-    compressed_or_model: Compressed | nn.Module, example: Tensor | np.ndarray[Any, Any], formats: str = "auto"
+    compressed_or_model: Compressed | nn.Module, example: Tensor | np.ndarray[Any, Any], formats: str = "auto", inputs: str = "float32"
 ) -> Program:
     """Compile a network into a program that computes what it computes in eval mode.
 
     Args:
         compressed_or_model: the network; it is not changed.
-        example: an input (n, c, h, w) or (n, features); only its shape counts, and n does not.
-        formats: "auto" (see `labkit.runtime.choose`), or one of `FORMATS` for all weights. A weight that has a coded value in
-            `Compressed.values` keeps that, whatever is asked for, and a batch norm behind it stays a step of its own.
+        example: an input (n, c, h, w) or (n, features), of which only the shape counts: n is the batch that "auto" measures with.
+            The program takes any batch.
+        formats: "auto" measures which of the formats are fastest here, with the threads that are set now; it takes about a second,
+            and the first time longer, since kernels are compiled (`labkit warm` does that ahead). "rule" goes by the share of
+            zeros: at once, and the same on every machine. Or one of `FORMATS` for all weights. A weight that has a coded value
+            in `Compressed.values` keeps that, whatever is asked for, and a batch norm behind it stays a step of its own.
+        inputs: "float32", or "int8": linear layers whose weights are codes of at most four bits round each sample's inputs to
+            bytes by its largest value, which makes their products those of integers; see `labkit.runtime.coded`.
 
     Raises:
-        ConfigError: `formats` is none of these.
+        ConfigError: `formats` or `inputs` is none of these.
         ModelError: the model does something that cannot be lowered, or a weight is NaN or infinite.
     """
-    if formats != "auto" and formats not in FORMATS:
-        raise ConfigError(f"compile.formats must be one of auto, {', '.join(FORMATS)}, got {formats!r}")
+    if formats not in ANY:
+        raise ConfigError(f"compile.formats must be one of {', '.join(ANY)}, got {formats!r}")
+    if inputs not in INPUTS:
+        raise ConfigError(f"compile.inputs must be one of {', '.join(INPUTS)}, got {inputs!r}")
     if isinstance(compressed_or_model, Compressed):
         model, note, values = compressed_or_model.model, {"network": compressed_or_model.network}, compressed_or_model.values
     else:
@@ -50,7 +59,9 @@ def compile(  # noqa: A001  # what it is called everywhere
     check_finite(model.state_dict())
     folded = fold_batch_norm(model, keep={name.removesuffix(".weight") for name in values})
     steps, image = _Lowering(folded).steps(), tuple(example.shape[1:])
-    return Program(with_values(with_formats(steps, image, formats), values), image, note)
+    steps = with_values(steps, values)
+    steps = with_inputs(steps) if inputs == "int8" else steps
+    return Program(with_formats(steps, image, max(1, len(example)), formats), image, note)
 
 
 class _Lowering:
@@ -139,10 +150,11 @@ def _norm(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Step:
     return _dense(gain.view(-1, 1, 1, 1), bias, "conv", groups=len(gain))
 
 
-def _max_pool(kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool) -> Step:
-    if _pair(dilation) != (1, 1) or ceil:
-        raise ModelError("max pooling must have no dilation and round its size down")
-    return Step("max_pool", "", (), kernel=_pair(kernel), stride=_pair(stride or kernel), padding=_pair(padding))
+def _max_pool(kernel: Any, stride: Any, padding: Any, dilation: Any, rounds_up: bool, with_indices: bool = False) -> Step:
+    if _pair(dilation) != (1, 1) or with_indices:
+        raise ModelError("max pooling must have no dilation and return no indices")
+    kernel, stride, padding = _pair(kernel), _pair(stride or kernel), _pair(padding)
+    return Step("max_pool", "", (), kernel=kernel, stride=stride, padding=padding, rounds_up=rounds_up)
 
 
 def _average_pool(size: Any) -> Step:
@@ -195,11 +207,14 @@ _MODULES: dict[Any, Callable[[Any], Step]] = {
     nn.ReLU: lambda _: _RELU,
     nn.Hardtanh: lambda module: Step("clip", "", (), low=float(module.min_val), high=float(module.max_val)),
     nn.Hardswish: lambda _: _HARDSWISH,
-    nn.MaxPool2d: lambda pool: _max_pool(pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode),
+    nn.MaxPool2d: lambda pool: _max_pool(pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode, pool.return_indices),
     nn.AdaptiveAvgPool2d: lambda pool: _average_pool(pool.output_size),
     nn.Flatten: lambda flatten: _flatten(flatten.start_dim, flatten.end_dim),
     _NOTHING: lambda _: _SKIP,
 }
+
+_MAX_POOL = (("kernel_size", 1), ("stride", None), ("padding", 0), ("dilation", 1), ("ceil_mode", False))
+"""Arguments of `F.max_pool2d` after its input, with what they are when left out."""
 
 _FUNCTIONS: dict[Any, Callable[[fx.Node], Step | None]] = {
     operator.add: _plus,
@@ -212,6 +227,7 @@ _FUNCTIONS: dict[Any, Callable[[fx.Node], Step | None]] = {
     torch.cat: _concat,
     torch.concat: _concat,
     F.dropout: lambda _: _SKIP,
+    F.max_pool2d: lambda node: _max_pool(*(_argument(node, n, *each) for n, each in enumerate(_MAX_POOL, 1))),
     F.adaptive_avg_pool2d: lambda node: _average_pool(_argument(node, 1, "output_size", None)),
     torch.flatten: lambda node: _flatten(_argument(node, 1, "start_dim", 0), _argument(node, 2, "end_dim", -1)),
     torch.mean: _mean,
@@ -231,4 +247,4 @@ def _known() -> list[str]:
     """Return the names of what can be lowered, for the error that refuses something else."""
     kinds = [kind for key in _MODULES for kind in (key if isinstance(key, tuple) else (key,))]
     functions = [getattr(function, "__name__", str(function)) for function in _FUNCTIONS]
-    return sorted({*(kind.__name__ for kind in kinds), *functions, *_METHODS})
+    return sorted({*(kind.__name__ for kind in kinds), *functions, *_METHODS} - {F.max_pool2d.__name__})  # "fn": it is a dispatcher

@@ -1,6 +1,8 @@
 """The plan of a sparse stage for one image: places, table and weights for the kernels of `csr_conv_one` and `pixels`."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -8,140 +10,188 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from labkit.runtime.arena import Layout, Place
+from labkit.runtime.arena import Place
 from labkit.runtime.kernels import csr_conv_one as conv
-from labkit.runtime.kernels._simd import LANES, aligned
-from labkit.runtime.kernels.interpret import ADD, AVERAGE_POOL, CLIP, COLUMNS, MAX_POOL, interpret_one
-from labkit.runtime.rows import as_rows
-from labkit.runtime.steps import Shape, Step, bias_of
+from labkit.runtime.kernels import dense_one
+from labkit.runtime.kernels._simd import LANES
+from labkit.runtime.kernels.dense_one import TAPS, WEIGHTS
+from labkit.runtime.kernels.interpret import COLUMNS, DENSE_CONV, DENSE_LINEAR, LINEAR, WINDOW_LINEAR, interpret_one
+from labkit.runtime.kernels.window_linear import CODES, ORDER
+from labkit.runtime.plan import Plan, Stretch, Values
+from labkit.runtime.rows import ROWS, taps_of
+from labkit.runtime.steps import Pair, Shape, Step, bias_of
+from labkit.runtime.windows import windows_of
 
-Values = dict[int, NDArray[np.float32]]
+MOST = 1 << 22
+"""Weights and activations of a program that runs in one plan for a lone image; in larger ones little is lost between steps."""
+
+DENSE_CONV_FROM, DENSE_LINEAR_FROM = 0.5, 0.4
+"""Shares of stored weights from which on the dense kernel of one image is faster, measured with 16 lanes."""
 
 
-class OnePlan:
-    """A stretch of steps, planned for one image at a time.
+class OnePlan(Plan):
+    """A stretch of steps, planned for one image at a time."""
 
-    Args:
-        steps: (number of the value it makes, step), in execution order.
-        shapes: of all values of the program.
-        ends: numbers of the values that are read from outside, and of those that are handed out.
-        fused: poolings in the store of a convolution: number of the convolution → of the pooling.
-        borders: zeros that values need around them.
-    """
-
-    def __init__(
-        self,
-        steps: Sequence[tuple[int, Step]],
-        shapes: Sequence[Shape],
-        ends: tuple[Sequence[int], Sequence[int]],
-        fused: dict[int, int],
-        borders: dict[int, int],
-    ) -> None:
-        self._shapes, (self._inputs, self._outputs), self._borders = shapes, ends, borders
-        self._layout, self._places = Layout(lanes=1), {}  # type: Layout, dict[int, Place]
-        self._rows: list[list[int]] = []
-        self._limits: list[tuple[float, float]] = []
-        self._stored: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]] = []
-        self._pointers_so_far = self._weights_so_far = self._bias_so_far = 0
-        for n in self._inputs:
-            self._place(n)
-        for number, step in steps:
-            if step.op == "flatten":
-                self._places[number] = self._places[step.inputs[0]]
-            elif number not in fused.values():
-                self._add(step, number, fused.get(number, number))
-        self._layout.scratch(max(conv.TILES) * LANES + max((p.plane for p in self._places.values()), default=0))  # a tile reads on
-        self._freeze()
+    def __init__(self, stretch: Stretch) -> None:
+        super().__init__(stretch, lanes=1)
+        self.layout.scratch(max(conv.TILES) * LANES + max((p.plane for p in self.places.values()), default=0))  # a tile reads on
+        self._inputs, self._outputs = stretch.inputs, stretch.outputs
+        self.freeze()
+        self._call = (self.arena, self.table, self.limits, *self.weights)
+        views = {n: self._view(self.places[n]) for n in (*self._inputs, *self._outputs)}
+        self._views_in = [(n, views[n], views[n].shape) for n in self._inputs]
+        self._views_out = [(n, views[n], (1, *self.shapes[n])) for n in self._outputs]
 
     def run(self, values: Values, spent: list[float] | None = None) -> None:
         """Compute the stage's outputs from its inputs; the arguments are those of `SparseStage.run`."""
         images = len(values[self._inputs[0]])
-        outputs = {n: np.empty((images, *self._shapes[n]), np.float32) for n in self._outputs}
-        for image in range(images):
-            start = perf_counter()
-            for n in self._inputs:
-                self._views[n][...] = values[n][image].reshape(self._views[n].shape)
-            middle = perf_counter()
-            self._compute(spent)
-            after = perf_counter()
-            for n, out in outputs.items():
-                out[image] = self._views[n].reshape(self._shapes[n])
-            if spent is not None:
-                spent[-1] += middle - start + perf_counter() - after
-        values.update(outputs)
-
-    def _compute(self, spent: list[float] | None) -> None:
-        if spent is None:
-            interpret_one(self._arena, self._table, self._bounds, *self._weights)
+        if images == 1:
+            self._run_one(values, spent)
             return
-        for row in range(len(self._table)):
-            before = perf_counter()
-            interpret_one(self._arena, self._table[row : row + 1], self._bounds[row : row + 1], *self._weights)
-            spent[row] += perf_counter() - before
+        made: dict[int, list[NDArray[np.float32]]] = {n: [] for n in self._outputs}
+        for image in range(images):
+            part = {n: values[n][image : image + 1] for n in self._inputs}
+            self._run_one(part, spent)
+            for n, parts in made.items():
+                parts.append(part[n])
+        values.update({n: np.concatenate(parts) for n, parts in made.items()})
 
-    def _place(self, number: int) -> Place:
-        shape = self._shapes[number]
-        image = shape if len(shape) == 3 else (shape[0], 1, 1)
-        place = self._places[number] = self._layout.value(*image, self._borders.get(number, 0))
-        return place
-
-    def _add(self, step: Step, number: int, target: int) -> None:
-        """Add the row of one step to the table."""
-        source, other, to = self._places[step.inputs[0]], self._places[step.inputs[-1]], self._place(target)
-        if step.op == "conv":
-            row = self._conv_row(step, self._shapes[number], source, to)
-            row[conv.POOLED] = int(target != number)
+    def _run_one(self, values: Values, spent: list[float] | None) -> None:
+        start = 0.0 if spent is None else perf_counter()
+        for n, view, shape in self._views_in:
+            view[...] = values[n].reshape(shape)
+        if spent is None:
+            interpret_one(*self._call)
         else:
-            code = {"add": ADD, "max_pool": MAX_POOL, "average_pool": AVERAGE_POOL, "clip": CLIP}[step.op]
-            row = [code, source.inside, other.inside, to.inside, to.channels, to.rows, to.columns, source.pitch, source.plane]
-            row += [other.pitch, other.plane, to.pitch, to.plane, source.rows, source.columns, *step.kernel, *step.stride, *step.padding]
-        self._rows.append(row + [0] * (COLUMNS - len(row)))
-        self._limits.append((step.low, step.high))
+            start += self._timed(spent)
+        for n, view, shape in self._views_out:
+            values[n] = view.copy().reshape(shape)
+        if spent is not None:
+            spent[-1] += perf_counter() - start
 
-    def _conv_row(self, step: Step, shape: Shape, source: Place, to: Place) -> list[int]:
+    def conv_row(self, step: Step, shape: Shape, source: Place, to: Place, pooled: bool) -> list[int]:
         (channels, height, width), (s_y, s_x), start = shape, step.stride, source.corner(*step.padding)
+        dense = _runs_dense(step)
+        if height == width == 1:
+            return self._linear_row(step, source, to)
         rows, columns = source.rows + 2 * step.padding[0], source.columns + 2 * step.padding[1]
-        x, pitch, phase = start, source.pitch, source.plane
+        x, planes = start, _Planes(source.pitch, source.plane, step.stride)
         if s_y * s_x > 1:
             pitch = -(-columns // s_x)
-            phase = -(-rows // s_y) * pitch
-            x = self._layout.scratch(source.channels * s_y * s_x * phase + LANES * max(conv.TILES))
-        size = height * pitch
-        variant = min(range(len(conv.TILES)), key=lambda n: -(-size // (conv.TILES[n] * LANES)) * (conv.TILES[n] + 3))
-        tile = conv.TILES[variant] * LANES
+            planes = _Planes(pitch, -(-rows // s_y) * pitch, step.stride)
+            x = self.layout.scratch(source.channels * s_y * s_x * planes.phase + LANES * max(conv.TILES))
+        height = height // 2 * 2 if pooled else height
+        size = (height - 1) * planes.pitch + width
+        tiles = dense_one.TILES if dense else conv.TILES
+        variant = min(range(len(tiles)), key=lambda n: -(-size // (tiles[n] * LANES)) * (tiles[n] + (0.2 if dense else 3)))
+        tile = tiles[variant] * LANES
         line_plane = -(-(size + 2 * LANES) // tile) * tile
-        line = self._layout.scratch(channels * line_plane)
-        row = [variant, x, pitch, size, line, line_plane, self._pointers_so_far, self._bias_so_far, channels]
-        row += [to.inside, to.pitch, to.plane, height, width, 0]
-        self._pack(step, pitch, phase)
-        return [*row, start, source.pitch, source.plane, source.channels, rows, columns, s_y, s_x, phase]
+        line = self.layout.scratch(-(-channels // dense_one.OUTPUTS) * dense_one.OUTPUTS * line_plane)
+        extra: dict[int, int] = {}
+        if dense:
+            first, bias, weights, taps = self._pack_dense(step, planes, [dense_one.OUTPUTS])
+            variant, extra = DENSE_CONV + variant, {WEIGHTS: weights, TAPS: taps}
+        else:
+            first, bias = self._pack(step, planes)
+        row = [variant, x, planes.pitch, size, line, line_plane, first, bias, channels, to.inside, to.pitch, to.plane, height, width]
+        row += [int(pooled), start, source.pitch, source.plane, source.channels, rows, columns, s_y, s_x, planes.phase]
+        return _spread(extra, row)
 
-    def _pack(self, step: Step, pitch: int, phase: int) -> None:
-        """Keep a weight as offsets, values and pointers; a channel has a plane for each phase of the strides."""
-        weight, (s_y, s_x) = as_rows(step.weight), step.stride
-        c_out, c_in, k_h, k_w = weight.shape
-        stored: Any = np.diff(weight.pointers.astype(np.int64))
-        row = np.repeat(np.arange(c_out), stored)
-        channel, within = np.divmod(weight.columns.astype(np.int64), k_h * k_w)
-        channel += row // (c_out // step.groups) * c_in
-        (i, phase_y), (j, phase_x) = (np.divmod(place * step.dilation[n], step.stride[n]) for n, place in enumerate(np.divmod(within, k_w)))
-        offsets = ((channel * s_y + phase_y) * s_x + phase_x) * phase + i * pitch + j
-        pointers = weight.pointers.astype(np.int64) + self._weights_so_far
-        self._stored.append((pointers, offsets.astype(np.int32), weight.values.astype(np.float32), bias_of(step)))
-        self._pointers_so_far += len(pointers)
-        self._weights_so_far += len(offsets)
-        self._bias_so_far += c_out
+    def _linear_row(self, step: Step, source: Place, to: Place) -> list[int]:
+        """Return the row of a linear layer, in the form that takes the least time."""
+        channels, start, planes = to.channels, source.corner(*step.padding), _Planes(source.pitch, source.plane, (1, 1))
+        dense = _runs_dense(step)
+        if to.plane > 1 or step.groups > 1:
+            return [LINEAR, start, 0, 0, 0, 0, *self._pack(step, planes), channels, to.inside, 0, to.plane]
+        whole = step.kernel == (source.rows, source.columns) and (source.plane, source.border) == (source.rows * source.columns, 0)
+        if not dense and whole and LANES > 4:
+            windows, line = windows_of(step.weight), self.layout.scratch(LANES)
+            bias = np.append(bias_of(step), np.zeros(len(windows.order) - channels, np.float32))[windows.order]
+            codes = np.concatenate([windows.codes.reshape(-1), windows.order])
+            first, at, bias_at, weights = self.store_blocks(codes, windows.values, bias, windows.pointers)
+            columns = {CODES: at, WEIGHTS: weights, ORDER: at + windows.codes.size}
+            return _spread(columns, [WINDOW_LINEAR, start, 0, 0, line, 0, first, bias_at, channels, to.inside])
+        if not dense:
+            return [LINEAR, start, 0, 0, 0, 0, *self._pack(step, planes), channels, to.inside, 0, to.plane]
+        offsets, at, weights, taps = self._pack_dense(step, planes, [n * LANES for n in dense_one.WIDTHS])
+        return _spread({WEIGHTS: weights, TAPS: taps}, [DENSE_LINEAR, start, 0, 0, 0, 0, offsets, at, channels, to.inside])
 
-    def _freeze(self) -> None:
-        """Turn the lists into the arrays that the kernels read."""
-        self._table = np.array(self._rows, np.int64).reshape(-1, COLUMNS)
-        self._bounds = np.array(self._limits, np.float32).reshape(-1, 2)
-        kinds = (np.int64, np.int32, np.float32, np.float32)
-        self._weights = tuple(np.concatenate([np.zeros(0, kinds[n]), *(each[n] for each in self._stored)]) for n in range(4))
-        self._arena = aligned(self._layout.size)
-        self._views = {n: self._view(self._places[n]) for n in (*self._inputs, *self._outputs)}
+    def _timed(self, spent: list[float]) -> float:
+        """Run the table row by row, and return the seconds of all."""
+        start = perf_counter()
+        for row in range(len(self.table)):
+            before = perf_counter()
+            interpret_one(self.arena, self.table[row : row + 1], self.limits[row : row + 1], *self.weights)
+            spent[row] += perf_counter() - before
+        return perf_counter() - start
+
+    def _pack(self, step: Step, planes: "_Planes") -> list[int]:
+        """Keep a weight as offsets, values and pointers, and return where."""
+        taps = taps_of(step.weight, step.groups, step.kernel)
+        offsets = planes.offsets(step, taps.channels, taps.rows, taps.columns)
+        return self.store(taps.pointers, offsets, taps.values, bias_of(step))
+
+    def _pack_dense(self, step: Step, planes: "_Planes", widths: Sequence[int]) -> list[int]:
+        """Keep a dense weight for `dense_one`, as many outputs together as `widths` allow; return where, and its taps."""
+        weight = np.zeros((0, 0), np.float32) if step.weight is None else step.weight.unpack().astype(np.float32)
+        rows = weight.reshape(len(weight), -1)
+        c_out, taps = rows.shape
+        channels, i, j = np.indices((taps // math.prod(step.kernel), *step.kernel)).reshape(3, -1)
+        parts, start = [], 0
+        while start < c_out:
+            width = next((n for n in widths if c_out - start > n - min(widths)), min(widths))
+            part = np.zeros((width, taps), np.float32)
+            part[: c_out - start] = rows[start : start + width]
+            parts.append(part.T.reshape(-1))
+            start += width
+        bias = np.zeros(start, np.float32)
+        bias[:c_out] = bias_of(step)
+        _, *starts = self.store_blocks(planes.offsets(step, channels, i, j), np.concatenate(parts), bias, np.zeros(0, np.int64))
+        return [*starts, taps]
 
     def _view(self, place: Place) -> NDArray[np.float32]:
-        """Return a value in the arena as an array of channels, rows and columns."""
-        size = (place.channels, place.rows, place.columns)
-        return as_strided(self._arena[place.inside :], size, (4 * place.plane, 4 * place.pitch, 4))
+        """Return a value in the arena: flat where it lies in one piece, else as an array of channels, rows and columns."""
+        size, whole = (place.channels, place.rows, place.columns), place.channels * place.rows * place.columns
+        if not place.border and place.plane == place.rows * place.columns:
+            return self.arena[place.inside : place.inside + whole]
+        return as_strided(self.arena[place.inside :], size, (4 * place.plane, 4 * place.pitch, 4))
+
+
+@dataclass(frozen=True)
+class _Planes:
+    """Where a tap finds its input: each channel has a plane of `phase` floats, `pitch` a row, for every phase of the strides."""
+
+    pitch: int
+    phase: int
+    stride: Pair
+
+    def offsets(self, step: Step, channels: NDArray[Any], rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any]:
+        """Return the floats from a tile's origin to the input of each tap."""
+        i, phase_y = np.divmod(rows * step.dilation[0], self.stride[0])
+        j, phase_x = np.divmod(columns * step.dilation[1], self.stride[1])
+        at: NDArray[Any] = ((channels * self.stride[0] + phase_y) * self.stride[1] + phase_x) * self.phase + i * self.pitch + j
+        return at
+
+
+def _runs_dense(step: Step) -> bool:
+    """Tell whether a weight has so few zeros that multiplying by them costs less than finding the others."""
+    if step.weight is None or step.groups > 1:
+        return False
+    return step.weight.stored > (DENSE_CONV_FROM if step.op == "conv" else DENSE_LINEAR_FROM) * math.prod(step.weight.shape)
+
+
+def runs_alone(steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
+    """Tell whether a whole program can run image by image in one plan, and is small enough to gain by it."""
+    weights = [step.weight for step in steps if step.weight is not None]
+    size = sum(math.prod(weight.shape) for weight in weights) + sum(map(math.prod, shapes))
+    known = all(step.op not in ("concat", "hardswish") and (step.op != "average_pool" or step.kernel == (1, 1)) for step in steps)
+    plain = not any((step.op == "flatten" and step.clips) or step.input_bits != 32 for step in steps)
+    return known and plain and size <= MOST and all(weight.kind in ("dense", *ROWS) for weight in weights)
+
+
+def _spread(values: dict[int, int], row: list[int]) -> list[int]:
+    """Return a row with more values in their columns."""
+    row = row + [0] * (COLUMNS - len(row))
+    for column, value in values.items():
+        row[column] = value
+    return row

@@ -3,10 +3,10 @@
 Weights are laid out for the kernel once, when the program is made; what lies in memory may be larger than in the file.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,25 +15,18 @@ from labkit.formats import Format
 from labkit.formats.csr import CsrTensor
 from labkit.formats.n_m import NMTensor
 from labkit.formats.vector_sparse import VectorSparseTensor
-from labkit.runtime.codes import Codes, codes_of
-from labkit.runtime.kernels import csr_linear, lookup_linear, n_m_linear, vector_linear
+from labkit.runtime import coded
+from labkit.runtime._layer import FEW, Layer, Values, on_a_line, one_by_one
+from labkit.runtime.codes import codes_of
+from labkit.runtime.kernels import csr_linear, n_m_linear, vector_linear
 from labkit.runtime.kernels._simd import LANES, aligned
 from labkit.runtime.kernels.transpose import transpose
 from labkit.runtime.rows import ROWS, as_rows
-from labkit.runtime.steps import Shape, Step, bias_of
+from labkit.runtime.steps import INF, Shape, Step, bias_of
 
-FEW = 8
-"""Up to so many samples go through a kernel for one sample, one after the other; decoded weights serve more better."""
 FEW_ROWS = 2
-"""The same for compressed sparse rows, whose kernel for one sample reads a single input for each weight."""
-
-Values = NDArray[np.float32]
-
-
-class Layer(Protocol):
-    """A linear layer on packed weights: (n, c_in) float32 → (n, c_out) float32."""
-
-    def __call__(self, x: Values) -> Values: ...
+"""Up to so many samples go through a kernel for one sample, as with `FEW`, for compressed sparse rows, whose kernel for one sample
+reads a single input for each weight."""
 
 
 class PackedStage:
@@ -73,21 +66,30 @@ def can_run(weight: Format) -> bool:
     """Tell whether a linear layer with this weight has a kernel here; others run on unpacked weights."""
     if isinstance(weight, VectorSparseTensor | NMTensor):
         return weight.values.dtype == np.float32
-    return weight.kind in ROWS or codes_of(weight) is not None
+    return weight.kind in ROWS or coded.looks_up(weight)
 
 
 def layer_of(step: Step) -> Layer:
-    """Return the layer that does a step for which `can_run` holds."""
+    """Return the layer that does a step for whose weight `can_run` holds, or whose inputs are rounded."""
     weight = step.weight
+    if step.input_bits == 8:
+        return coded.Rounded(step, _rounded_layer(replace(step, bias=None, low=-INF, high=INF, input_bits=32)))
     if isinstance(weight, VectorSparseTensor):
         return _VectorSparse(weight, step)
     if isinstance(weight, NMTensor):
         return _NM(weight, step)
     if weight is not None and weight.kind in ROWS:
         return _Csr(as_rows(weight), step)
-    if weight is None or (codes := codes_of(weight)) is None:
+    if (codes := codes_of(weight)) is None:
         raise TypeError(f"{step.name} has no packed weight that a kernel runs on")
-    return _Lookup(codes, weight, step)
+    return coded.on_floats(codes, step)
+
+
+def _rounded_layer(step: Step) -> Layer:
+    """Return the layer that multiplies inputs which are whole numbers in [-127, 127]."""
+    if (codes := codes_of(step.weight)) is not None:
+        return coded.on_bytes(codes.whole(), step)
+    return layer_of(step) if step.weight and can_run(step.weight) else coded.Unpacked(step)
 
 
 class _Columns:
@@ -103,28 +105,27 @@ class _Columns:
         self.bias = np.zeros(rows, np.float32)
         self.bias[: self._out] = bias_of(step)
         self.limits = np.float32(step.low), np.float32(step.high)
-        self._arrays: tuple[int, Values, Values] | None = None
+        self._arrays: tuple[Values, Values] | None = None
 
     def run(self, x: Values, kernels: Mapping[int, Any], call: Callable[..., None]) -> Values:
-        """Run the widest kernel as far as it goes and the narrowest, of `LANES` samples, for the rest.
+        """Treat as many samples at a time as the widest kernel does; the narrowest, of `LANES`, takes a short rest.
 
         Args:
             x: (n, inputs).
             kernels: samples at a time → kernel.
-            call: (kernel, x as columns, y as columns, (first column, last column, columns)).
+            call: (kernel, x as columns, y as columns, columns).
         """
-        batch = -(-len(x) // LANES) * LANES
-        if self._arrays is None or self._arrays[0] != batch:
-            self._arrays = batch, aligned(x.shape[1] * batch), aligned(len(self.bias) * batch)
-        _, columns, sums = self._arrays
-        transpose(x.reshape(-1), columns, *x.shape, x.shape[1], batch)
-        wide = max(kernels)
-        middle = batch // wide * wide
-        for kernel, first, last in ((kernels[wide], 0, middle), (kernels[LANES], middle, batch)):
-            if first < last:
-                call(kernel, columns, sums, (first, last, batch))
-        out = np.empty((len(x), self._out), np.float32)
-        transpose(sums, out.reshape(-1), self._out, len(x), batch, self._out)
+        wide, (count, inputs) = max(kernels), x.shape
+        if self._arrays is None:
+            self._arrays = aligned(inputs * wide), aligned(len(self.bias) * wide)
+        columns, sums = self._arrays
+        out = np.empty((count, self._out), np.float32)
+        for first in range(0, count, wide):
+            part = x[first : first + wide]
+            batch = wide if len(part) > wide // 2 else -(-len(part) // LANES) * LANES
+            transpose(part.reshape(-1), columns, len(part), inputs, inputs, batch)
+            call(kernels[wide if batch == wide else LANES], columns, sums, batch)
+            transpose(sums, out[first : first + wide].reshape(-1), self._out, len(part), batch, self._out)
         return out
 
 
@@ -132,137 +133,79 @@ class _Csr:
     def __init__(self, weight: CsrTensor, step: Step) -> None:
         self._step = step
         (out, width), values, columns = weight.shape, weight.values.astype(np.float32), weight.columns.astype(np.int32)
-        self._row = _on_a_line(values), _on_a_line(columns), weight.pointers.astype(np.int64)
+        self._row = on_a_line(values), on_a_line(columns), weight.pointers.astype(np.int64)
         self._blocks = max(1, -(-width // csr_linear.INPUTS))
         place = columns // csr_linear.INPUTS * out + weight.index.rows
         order = np.argsort(place, kind="stable")
         pointers = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=self._blocks * out))]).astype(np.int64)
-        self._weights = _on_a_line(values[order]), _on_a_line(columns[order]), pointers
+        self._weights = on_a_line(values[order]), on_a_line(columns[order]), pointers
         self._columns, self._y = _Columns(out, step), np.zeros(out, np.float32)
 
     def __call__(self, x: Values) -> Values:
         if len(x) <= FEW_ROWS:
-            return _one_by_one(x, self._step, self._one)
+            return one_by_one(x, self._step, self._one)
         return self._columns.run(x, csr_linear.MANY, self._many)
 
     def _one(self, row: Values) -> Values:
         csr_linear.csr_linear_one(*self._row, row, self._y)
         return self._y
 
-    def _many(self, kernel: Any, x: Values, y: Values, span: tuple[int, int, int]) -> None:
-        kernel(*self._weights, x, y, *span, self._blocks, self._columns.bias, *self._columns.limits)
+    def _many(self, kernel: Any, x: Values, y: Values, batch: int) -> None:
+        kernel(*self._weights, x, y, batch, self._blocks, self._columns.bias, *self._columns.limits)
 
 
 class _VectorSparse:
     def __init__(self, weight: VectorSparseTensor, step: Step) -> None:
         self._step, self._block = step, weight.block
-        self._weights = _on_a_line(weight.values), weight.index.columns.astype(np.int32), weight.index.pointers.astype(np.int64)
+        self._weights = on_a_line(weight.values), weight.index.columns.astype(np.int32), weight.index.pointers.astype(np.int64)
         self._columns = _Columns((len(self._weights[2]) - 1) * weight.block, step)
         self._y = aligned(len(self._columns.bias))
 
     def __call__(self, x: Values) -> Values:
         if len(x) <= FEW:
-            return _one_by_one(x, self._step, self._one)
+            return one_by_one(x, self._step, self._one)
         return self._columns.run(x, vector_linear.MANY[self._block], self._many)
 
     def _one(self, row: Values) -> Values:
         vector_linear.ONE[self._block](*self._weights, row, self._y)
         return self._y[: len(bias_of(self._step))]
 
-    def _many(self, kernel: Any, x: Values, y: Values, span: tuple[int, int, int]) -> None:
-        kernel(*self._weights, x, y, *span, self._columns.bias, *self._columns.limits)
+    def _many(self, kernel: Any, x: Values, y: Values, batch: int) -> None:
+        kernel(*self._weights, x, y, batch, self._columns.bias, *self._columns.limits)
 
 
 class _NM:
     def __init__(self, weight: NMTensor, step: Step) -> None:
-        self._step, self._n, self._m = step, weight.n, weight.m
+        self._step, self._m = step, weight.m
+        self._chunk = n_m_linear.INPUTS // weight.m * weight.n
         out, places = weight.shape[0], weight.columns
         slots = places.shape[1]
-        groups = np.arange(slots) // weight.n * weight.m
-        self._many_weights = _on_a_line(_even(weight.values.reshape(out, slots))), _even(places.astype(np.int32)).reshape(-1)
+        self._many_weights = _chunks(weight.values.reshape(places.shape), places, self._chunk)
         per = n_m_linear.PER_WORD[weight.m.bit_length() - 1]
         values = np.zeros((-(-out // LANES) * LANES, -(-slots // per) * per), np.float32)
         indices = np.zeros(values.shape, np.uint32)
-        values[:out, :slots], indices[:out, :slots] = weight.values.reshape(out, slots), places - groups
+        values[:out, :slots], indices[:out, :slots] = weight.values.reshape(out, slots), places % weight.m
         by_block = (len(values) // LANES, LANES, values.shape[1])
         words = indices.reshape(*by_block[:2], -1, per) << (np.arange(per, dtype=np.uint32) * np.uint32(weight.m.bit_length() - 1))
         packed = np.bitwise_or.reduce(words, axis=3).transpose(0, 2, 1)
-        self._one_weights = _on_a_line(values.reshape(by_block).transpose(0, 2, 1)), _on_a_line(packed.astype(np.uint32)).view(np.int32)
+        self._one_weights = on_a_line(values.reshape(by_block).transpose(0, 2, 1)), on_a_line(packed.astype(np.uint32)).view(np.int32)
+        self._starts = np.arange(values.shape[1]) // weight.n * weight.m
         self._x = aligned((values.shape[1] // weight.n + 1) * weight.m + 2 * 16)
         self._y = aligned(len(values))
         self._columns = _Columns(out + out % 2, step)
 
     def __call__(self, x: Values) -> Values:
         if len(x) <= FEW:
-            return _one_by_one(x, self._step, self._one)
+            return one_by_one(x, self._step, self._one)
         return self._columns.run(x, n_m_linear.MANY, self._many)
 
     def _one(self, row: Values) -> Values:
         self._x[: len(row)] = row
-        n_m_linear.one_of(self._n, self._m)(*self._one_weights, self._x, self._y)
+        n_m_linear.ONE[self._m](*self._one_weights, self._starts, self._x, self._y)
         return self._y[: len(bias_of(self._step))]
 
-    def _many(self, kernel: Any, x: Values, y: Values, span: tuple[int, int, int]) -> None:
-        kernel(*self._many_weights, x, y, *span, max(1, n_m_linear.INPUTS // self._m) * self._n, self._columns.bias, *self._columns.limits)
-
-
-class _Lookup:
-    """A layer whose weights are codes of 2 or 4 bits; many samples are multiplied with the unpacked weight.
-
-    Args:
-        codes: see `codes_of`.
-        weight: the tensor that they come from.
-        step: the layer.
-    """
-
-    def __init__(self, codes: Codes, weight: Format, step: Step) -> None:
-        self._step, self._weight = step, weight
-        self._dense: Values | None = None
-        self._bits, self._group, per = codes.bits, codes.group, 32 // codes.bits
-        out, width = codes.indices.shape
-        padded = -(-width // math.lcm(codes.group or 1, per * LANES)) * math.lcm(codes.group or 1, per * LANES)
-        indices = np.zeros((out, padded), np.uint32)
-        indices[:, :width] = codes.indices
-        words = indices.reshape(out, -1, per, LANES) << (np.arange(per, dtype=np.uint32) * np.uint32(codes.bits))[:, None]
-        self._words = _on_a_line(np.bitwise_or.reduce(words, axis=2)).view(np.int32)
-        self._table, self._x, self._y = aligned(16), aligned(padded), np.zeros(out, np.float32)
-        self._table[: len(codes.table)] = codes.table
-        groups = padded // codes.group if codes.group else 1
-        self._scales = np.zeros((out, groups), np.float32)
-        self._scales[:, : codes.scales.shape[1]] = codes.scales
-        self._scales = self._scales.reshape(-1)
-
-    def __call__(self, x: Values) -> Values:
-        if len(x) <= FEW:
-            return _one_by_one(x, self._step, self._one)
-        if self._dense is None:
-            self._dense = np.ascontiguousarray(self._weight.unpack().T)
-        return _limited(x @ self._dense, self._step)
-
-    def _one(self, row: Values) -> Values:
-        self._x[: len(row)] = row
-        if not self._group:
-            lookup_linear.ROWS[self._bits](self._words, self._x, self._table, self._scales, self._y)
-            return self._y
-        per, steps = 32 // self._bits, self._group // LANES
-        kernel = lookup_linear.GROUPS[self._bits, min(steps, per)]
-        kernel(self._words, self._x, self._table, self._scales, max(1, steps // per), self._y)
-        return self._y
-
-
-def _one_by_one(x: Values, step: Step, call: Callable[[Values], Values]) -> Values:
-    """Return what a kernel for one sample makes of each, biased and limited."""
-    out = np.empty((len(x), len(bias_of(step))), np.float32)
-    for n, row in enumerate(x):
-        out[n] = call(row)
-    return _limited(out, step)
-
-
-def _limited(sums: Values, step: Step) -> Values:
-    """Add the bias and limit, in place."""
-    if step.bias is not None:
-        sums += step.bias
-    return np.clip(sums, step.low, step.high, out=sums) if step.clips else sums
+    def _many(self, kernel: Any, x: Values, y: Values, batch: int) -> None:
+        kernel(*self._many_weights, x, y, batch, self._chunk, n_m_linear.INPUTS, self._columns.bias, *self._columns.limits)
 
 
 def _even(matrix: NDArray[Any]) -> NDArray[Any]:
@@ -270,8 +213,8 @@ def _even(matrix: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([matrix, np.zeros((len(matrix) % 2, matrix.shape[1]), matrix.dtype)])
 
 
-def _on_a_line(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a flat copy of an array of four-byte entries that starts at a multiple of 64 bytes."""
-    out = aligned(array.size).view(array.dtype)
-    out[:] = array.reshape(-1)
-    return out
+def _chunks(values: Values, columns: NDArray[np.int64], chunk: int) -> tuple[Values, NDArray[np.uint8]]:
+    """Return values and columns (out, slots), `chunk` slots of every row after the other, as the kernel for many samples reads them."""
+    spans = [slice(start, start + chunk) for start in range(0, values.shape[1], chunk)] or [slice(0, 0)]
+    ordered = [_even(matrix[:, span]).reshape(-1) for matrix in (values, columns % n_m_linear.INPUTS) for span in spans]
+    return on_a_line(np.concatenate(ordered[: len(spans)])), np.concatenate(ordered[len(spans) :]).astype(np.uint8)

@@ -4,6 +4,7 @@ Its steps are cut into stages: image stages and vector stages of sparse kernels,
 stages values are ordinary arrays; within a stage they stay in its own layout.
 """
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ from labkit.runtime.steps import MOST_VALUES, Shape, Step, from_plain, to_plain,
 _KIND = "program"
 _PARTS = ("weight", "bias")
 _MOST_STEPS = 10_000
+_FLOAT32 = np.dtype(np.float32)
+FEW_ALONE = 4
+"""Batches up to this size run image by image in one plan of all steps, if the program is small enough."""
+_SMALL_LINEAR = 1 << 13  # weights of a linear layer that take less time one by one than torch takes to be called
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Layer:
         density: share of the weight's entries that are stored; 1 without a weight.
         packed_bytes: of weight and bias.
         shape: of what it makes, without the batch.
+        input_bits: 8 where its inputs are rounded to bytes, else 32.
     """
 
     name: str
@@ -46,6 +52,7 @@ class Layer:
     density: float
     packed_bytes: int
     shape: Shape
+    input_bits: int = 32
 
 
 class Stage(Protocol):
@@ -93,10 +100,11 @@ class Program:
 
         Steps that are fused share a line. The sum is somewhat more than the time of a plain call.
         """
-        spent = [[0.0] * (len(stage.names) + 1) for stage in self._stages]
+        stages = self._stages_for(len(x))
+        spent = [[0.0] * (len(stage.names) + 1) for stage in stages]
         self._run(x, spent)
         rows = []
-        for stage, seconds in zip(self._stages, spent, strict=True):
+        for stage, seconds in zip(stages, spent, strict=True):
             rows += [(name, 1e3 * each) for name, each in zip([*stage.names, "in and out"], seconds, strict=True)]
         return rows
 
@@ -150,16 +158,30 @@ class Program:
         return cls([_step(n, each, tensors) for n, each in enumerate(plain)], tuple(image), header["note"])
 
     def _run(self, x: NDArray[np.float32], spent: list[list[float]] | None) -> NDArray[np.float32]:
-        if not isinstance(x, np.ndarray) or x.dtype != np.float32 or x.shape[1:] != self.image:
+        if not isinstance(x, np.ndarray) or x.dtype != _FLOAT32 or x.shape[1:] != self.image:
             got = f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
             raise ConfigError(f"the input of this program must be a float32 array (n, {', '.join(map(str, self.image))}), got {got}")
         if not len(x):
             return np.zeros((0, *self._shapes[-1]), np.float32)
         values = {0: x}
         with self._lock:
-            for n, stage in enumerate(self._stages):
+            for n, stage in enumerate(self._stages_for(len(x))):
                 stage.run(values, spent[n] if spent else None)
         return values[len(self.steps)]
+
+    def _stages_for(self, images: int) -> Sequence[Stage]:
+        """Return what runs a batch: for a few images one plan of all steps, where there is one."""
+        return self._alone if images <= FEW_ALONE and self._alone else self._stages
+
+    @cached_property
+    def _alone(self) -> Sequence[Stage]:
+        from labkit.runtime.one import OnePlan, runs_alone
+        from labkit.runtime.sparse import SparseStage, stretch_of
+
+        if not runs_alone(self.steps, self._shapes) or (len(self._stages) == 1 and isinstance(self._stages[0], SparseStage)):
+            return ()
+        numbered = list(enumerate(self.steps, start=1))
+        return (OnePlan(stretch_of(numbered, self._shapes, {len(self.steps)})),)
 
 
 def _layer(step: Step, shape: Shape) -> Layer:
@@ -167,7 +189,7 @@ def _layer(step: Step, shape: Shape) -> Layer:
         return Layer(step.name, step.op, "", 1.0, 0, shape)
     size = step.weight.packed_bytes + (step.bias.nbytes if step.bias is not None else 0)
     stored = step.weight.stored / max(1, int(np.prod(step.weight.shape)))
-    return Layer(step.name, step.op, step.weight.kind, stored, size, shape)
+    return Layer(step.name, step.op, step.weight.kind, stored, size, shape, step.input_bits)
 
 
 def _step(number: int, plain: Any, tensors: dict[str, Format]) -> Step:
@@ -196,30 +218,32 @@ def _places(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[str]:
     """Return where each step runs: "dense", "images" or "packed".
 
     A convolution whose format knows what is zero runs on groups of images, a linear layer by the kernel of its format; what
-    has no kernel runs dense on unpacked weights. A step without a weight runs where its first input was made, as long as
-    that is an image.
+    has no kernel runs dense on unpacked weights. A step without a weight, and a linear layer that costs less than the way
+    out, run where their first input was made.
     """
     places: list[str] = []
     for step in steps:
-        if step.weight is not None:
-            places.append(_place_of(step.op, step.weight))
-            continue
         source = step.inputs[0]
-        made_sparse = source > 0 and places[source - 1] == "images" and len(shapes[source]) == 3 and _has_lanes(step)
-        places.append("images" if made_sparse else "dense")
+        beside_images = source > 0 and places[source - 1] == "images" and _has_lanes(step)
+        places.append("images" if beside_images else "dense" if step.weight is None else _place_of(step, step.weight))
     return places
 
 
 def _has_lanes(step: Step) -> bool:
-    """Tell whether a step without a weight can run on groups of images."""
-    return step.op not in ("concat", "hardswish") and (step.op != "average_pool" or step.kernel == (1, 1))
+    """Tell whether a step can run on groups of images because its input is there."""
+    from labkit.runtime.rows import ROWS
+
+    if step.op == "linear" and step.weight is not None:
+        return step.input_bits == 32 and (step.weight.kind in ROWS or math.prod(step.weight.shape) <= _SMALL_LINEAR)
+    plain = step.op not in ("conv", "concat", "hardswish") and not (step.op == "flatten" and step.clips)
+    return plain and (step.op != "average_pool" or step.kernel == (1, 1))
 
 
-def _place_of(op: str, weight: Format) -> str:
+def _place_of(step: Step, weight: Format) -> str:
     """Return where a step with this weight runs."""
     from labkit.runtime.packed import can_run
     from labkit.runtime.rows import SPARSE
 
-    if op == "linear":
-        return "packed" if can_run(weight) else "dense"
+    if step.op == "linear":
+        return "packed" if step.input_bits == 8 or can_run(weight) else "dense"
     return "images" if weight.kind in SPARSE else "dense"

@@ -36,7 +36,9 @@ class Step:
         bias: (c_out,) float32, or None.
         kernel, stride, padding, dilation: of `conv` and `max_pool`, vertical and horizontal.
         groups: of `conv`.
+        rounds_up: a last window of `max_pool` that reaches beyond the image counts too (torch's `ceil_mode`).
         low, high: the result is limited to [low, high]; ReLU is (0, inf).
+        input_bits: 8 where a linear layer's inputs are rounded to bytes, each sample by its own largest value; else 32.
     """
 
     op: str
@@ -51,6 +53,8 @@ class Step:
     groups: int = 1
     low: float = -INF
     high: float = INF
+    rounds_up: bool = False
+    input_bits: int = 32
 
     @property
     def clips(self) -> bool:
@@ -75,6 +79,8 @@ def value_shapes(steps: Sequence[Step], image: Shape) -> list[Shape]:
             raise FileFormatError(f"{where} must be one of {', '.join(OPS)} and read {arity} earlier value(s), got {step.inputs}")
         if not step.low <= 0 <= step.high:
             raise FileFormatError(f"{where} must limit to a range around 0, got [{step.low}, {step.high}]")
+        if step.input_bits != 32 and (step.input_bits != 8 or step.op != "linear"):
+            raise FileFormatError(f"{where} must have inputs of 32 bits, or of 8 if it is linear, got {step.input_bits}")
         shape = _RULES[step.op](step, [shapes[n] for n in step.inputs], where)
         if min(shape) < 1 or math.prod(shape) > MOST_VALUES:
             raise FileFormatError(f"{where} must make at most {MOST_VALUES} values an image, got shape {shape}")
@@ -136,7 +142,9 @@ def _windows(step: Step, image: Shape, where: str) -> Pair:
         k, s, p, d = step.kernel[n], step.stride[n], step.padding[n], step.dilation[n]
         if not (1 <= k <= 1024 and 1 <= s <= 1024 and 0 <= p <= 1024 and 1 <= d <= 1024):
             raise FileFormatError(f"{where} has a window {k}, stride {s}, padding {p} or dilation {d} that is out of range")
-        sizes.append((image[1 + n] + 2 * p - d * (k - 1) - 1) // s + 1)
+        room = image[1 + n] + 2 * p - d * (k - 1) - 1
+        beyond = step.rounds_up and room % s > 0 and (room // s + 1) * s < image[1 + n] + p  # a window begins in image or padding
+        sizes.append(room // s + 1 + beyond)
     return sizes[0], sizes[1]
 
 
@@ -163,10 +171,12 @@ _RULES = {
 
 
 def to_plain(step: Step) -> dict[str, Any]:
-    """Return all of a step but weight and bias as plain JSON values; an infinite limit is null."""
+    """Return all of a step but weight and bias as plain JSON values; an infinite limit is null, and inputs of 32 bits go unsaid."""
     plain = {key: list(getattr(step, key)) for key in ("inputs", "kernel", "stride", "padding", "dilation")}
     limits = {key: None if math.isinf(getattr(step, key)) else getattr(step, key) for key in ("low", "high")}
-    return plain | limits | {"op": step.op, "name": step.name, "groups": step.groups}
+    unusual: dict[str, Any] = {"rounds_up": True} if step.rounds_up else {}  # left out where it says nothing: files keep their bytes
+    unusual |= {} if step.input_bits == 32 else {"input_bits": step.input_bits}
+    return plain | limits | unusual | {"op": step.op, "name": step.name, "groups": step.groups}
 
 
 def from_plain(plain: Any, weight: Format | None, bias: NDArray[Any] | None) -> Step:
@@ -176,16 +186,18 @@ def from_plain(plain: Any, weight: Format | None, bias: NDArray[Any] | None) -> 
         FileFormatError: a key is missing, unknown or of the wrong type.
     """
     keys = {"op", "name", "inputs", "kernel", "stride", "padding", "dilation", "groups", "low", "high"}
-    if not isinstance(plain, Mapping) or set(plain) != keys:
-        raise FileFormatError(f"a step must have exactly {', '.join(sorted(keys))}")
+    if not isinstance(plain, Mapping) or set(plain) - {"rounds_up", "input_bits"} != keys:
+        raise FileFormatError(f"a step must have exactly {', '.join(sorted(keys))}, and may have rounds_up and input_bits")
     lists = {key: plain[key] for key in ("inputs", "kernel", "stride", "padding", "dilation")}
     fine = all(isinstance(each, list) and 1 <= len(each) <= MOST_INPUTS and all(type(n) is int for n in each) for each in lists.values())
     fine = fine and all(len(lists[key]) == 2 for key in lists if key != "inputs") and type(plain["groups"]) is int
-    fine = fine and all(isinstance(plain[key], str) for key in ("op", "name"))
+    fine = fine and all(isinstance(plain[key], str) for key in ("op", "name")) and plain.get("rounds_up", True) is True
+    fine = fine and type(plain.get("input_bits", 8)) is int
     fine = fine and all(plain[key] is None or type(plain[key]) in (int, float) for key in ("low", "high"))
     if not fine:
         raise FileFormatError("a step has a setting of the wrong type")
     low = -INF if plain["low"] is None else float(plain["low"])
     high = INF if plain["high"] is None else float(plain["high"])
-    pairs = {key: tuple(value) for key, value in lists.items()}
-    return Step(op=plain["op"], name=plain["name"], weight=weight, bias=bias, groups=plain["groups"], low=low, high=high, **pairs)
+    pairs: dict[str, Any] = {key: tuple(value) for key, value in lists.items()}
+    settings: dict[str, Any] = {"rounds_up": "rounds_up" in plain, "input_bits": plain.get("input_bits", 32)}
+    return Step(plain["op"], plain["name"], weight=weight, bias=bias, groups=plain["groups"], low=low, high=high, **settings, **pairs)

@@ -1,6 +1,6 @@
 """Compile all kernels ahead, so that nobody waits for it in a lab."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,16 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labkit.core.progress import SILENT, Progress
-from labkit.formats import Format
+from labkit.formats.binary import BinaryTensor
 from labkit.formats.codebook import CodebookTensor
 from labkit.formats.csr import CsrTensor
-from labkit.formats.n_m import NMTensor
+from labkit.formats.linear import LinearTensor
+from labkit.formats.n_m import SIZES, NMTensor
 from labkit.formats.vector_sparse import VectorSparseTensor
 from labkit.runtime import packed
+from labkit.runtime.kernels import byte_lookup_linear, lookup_linear
+from labkit.runtime.kernels._bytes import BYTES
 from labkit.runtime.kernels._cache import folder
 from labkit.runtime.kernels._simd import LANES, aligned
 from labkit.runtime.kernels.interpret import COLUMNS, interpret, interpret_one
-from labkit.runtime.kernels.lanes import gather, scatter
+from labkit.runtime.kernels.lanes import AT_ONCE, BY_IMAGE, gather, scatter
+from labkit.runtime.kernels.xnor_linear import XnorLinear
 from labkit.runtime.steps import Step
 
 
@@ -33,15 +37,16 @@ def warm(progress: Progress = SILENT) -> Path | None:
     """
     progress.begin("compiling kernels")
     arena, outside, geometry = aligned(16), np.zeros(1, np.float32), np.zeros(9, np.int64)
-    geometry[6] = 1  # floats an image; no channels, so nothing is copied
+    geometry[[BY_IMAGE, AT_ONCE]] = 1  # no channels, so nothing is copied
     weights = (np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32))
     table, limits = np.zeros((0, COLUMNS), np.int64), np.zeros((0, 2), np.float32)
     calls: tuple[Callable[[], Any], ...] = (
-        lambda: gather(outside, arena, geometry, 0),
+        lambda: gather(outside, arena, geometry, 0, False),
         lambda: scatter(arena, outside, geometry, 0),
-        *(partial(_run, weight) for weight in _weights()),
+        *(partial(_run, step) for step in _steps()),
+        _run_signs,
         lambda: interpret(arena, table, limits, *weights),
-        lambda: interpret_one(arena, table, limits, *weights),
+        lambda: interpret_one(arena, table, limits, *weights, outside),
     )
     for n, call in enumerate(calls):
         progress.step(n, len(calls))
@@ -50,15 +55,29 @@ def warm(progress: Progress = SILENT) -> Path | None:
     return folder()
 
 
-def _weights() -> list[Format]:
-    """Return a small weight for each kernel of linear layers that a lab is likely to run."""
+def _steps() -> Iterator[Step]:
+    """Yield a small linear layer for each kernel of linear layers."""
     ones: NDArray[np.float32] = np.eye(8, dtype=np.float32)
-    codes = [CodebookTensor.pack(np.zeros((8, 8), np.uint8), np.ones(1), bits) for bits in (2, 4)]
-    return [CsrTensor.pack(ones), *(VectorSparseTensor.pack(ones, block=n) for n in (4, 8)), NMTensor.pack(ones, m=4), *codes]
+    codes, scales = np.zeros((8, 8), np.int8), np.ones(8, np.float32)
+    sparse = [CsrTensor.pack(ones), *(VectorSparseTensor.pack(ones, block=n) for n in (4, 8)), *(NMTensor.pack(ones, m=m) for m in SIZES)]
+    rows = [CodebookTensor.pack(codes.view(np.uint8), np.array([0, 2]), bits) for bits in (2, 4)]
+    rising = [LinearTensor.pack(codes, scales, bits=bits) for bits in (2, 4)]
+    groups = [LinearTensor.pack(codes, scales, bits=bits, group=LANES * n) for bits, n in lookup_linear.GROUPS]
+    of_bytes = [(bits, BYTES * 8 // bits) for bits in byte_lookup_linear.GROUPS] + [
+        (bits, BYTES * n) for bits, n in byte_lookup_linear.PARTS
+    ]
+    for weight in (*sparse, *rows, *groups):
+        yield Step("linear", weight.kind, (0,), weight)
+    for weight in (*rows, *rising, *(LinearTensor.pack(codes, scales, bits=bits, group=group) for bits, group in of_bytes)):
+        yield Step("linear", weight.kind, (0,), weight, input_bits=8)
 
 
-def _run(weight: Format) -> None:
+def _run(step: Step) -> None:
     """Run a linear layer on one sample, and on so many that every width of its kernel is used."""
-    layer = packed.layer_of(Step("linear", weight.kind, (0,), weight))
+    layer = packed.layer_of(step)
     for count in (1, 5 * LANES):
         layer(np.zeros((count, 8), np.float32))
+
+
+def _run_signs() -> None:
+    XnorLinear(BinaryTensor.pack(np.ones((8, 8), bool), 1.0))(np.zeros((1, 8), np.float32))

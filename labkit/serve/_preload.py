@@ -3,8 +3,18 @@
 import pkgutil
 from importlib import import_module
 
-FIRST = ("numpy", "torch", "torch._dynamo", "numba", "bokeh.models", "ipywidgets", "jupyter_bokeh", "anywidget")
-"""`torch._dynamo` is what the first optimizer imports: 200 MB and a second, in each kernel that trains."""
+KERNEL = (
+    "ipykernel.debugger",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
+    "psutil",
+    "tornado.platform.asyncio",
+)
+"""What ipykernel imports when it starts."""
+
+FIRST = ("numpy", "torch", "numba", "bokeh.models", "ipywidgets", "jupyter_bokeh", "anywidget")
 
 NETWORK = "vgg-small-bn"
 """The network that most labs open with."""
@@ -19,6 +29,6 @@ def modules() -> tuple[str, ...]:
 
 def load() -> None:
     """Import the modules and prepare the workbench of `NETWORK`; safe to follow with a fork where torch has one thread."""
-    for name in modules():
+    for name in (*KERNEL, *modules()):
         import_module(name)
     import_module("labkit.workbench").workbench(NETWORK).prepare()

@@ -20,7 +20,7 @@ from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.static_file_handler import AllowListFileHandler, TemplateStaticFileHandler
 
 from labkit.labs import HOME, find_lab, lab_names
-from labkit.serve import _fork, _handlers, _home, _page, _settings
+from labkit.serve import _fork, _handlers, _home, _page, _settings, _spare
 
 _KERNEL = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
 
@@ -68,8 +68,10 @@ class LabServer(Voila):
         def at(*parts: str) -> str:
             return str(url_path_join(re.escape(self.base_url), *parts))
 
+        kept: dict[str, Any] = {}
         lab_page = {
             "folder": self.folder,
+            "kept": kept,
             "template_paths": self.template_paths,
             "config": self.config,
             "voila_configuration": self.voila_configuration,
@@ -116,12 +118,19 @@ class LabServer(Voila):
                 zygote.start()
             self.app = Application(**self.init_settings())
             self.kernel_manager.zygote = zygote
+            if zygote is None:
+                self.kernel_manager.spare = _spare.Spare(
+                    self.kernel_manager, {"VOILA_REQUEST_URL": "", "VOILA_BASE_URL": self.base_url}, self.log
+                )
+                self.kernel_manager.spare.begin()
             self.app.add_handlers(".*$", self.init_handlers())
             server = HTTPServer(self.app)
             server.add_sockets(sockets)
             ready()
             await stop.wait()
             server.stop()
+            if self.kernel_manager.spare is not None:
+                self.kernel_manager.spare.close()
             await ensure_async(self.kernel_manager.shutdown_all(now=True))
         finally:
             if zygote is not None:

@@ -44,6 +44,7 @@ def voila_config(folder: Path, base_url: str = "/") -> Config:
     config.LabKernelManager.cull_alone_timeout = 300
     config.LabKernelManager.cull_interval = 30
     config.KernelManager.autorestart = False  # a kernel that comes back empty under the same page is worse than none
+    config.VoilaExecutor.startup_timeout = 120  # a plain kernel may still be importing what every lab needs
     config.VoilaExecutor.timeout = 300
     return config
 

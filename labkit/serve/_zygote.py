@@ -24,11 +24,18 @@ from typing import Any
 
 from ipykernel.kernelapp import IPKernelApp  # before ipywidgets, since it replaces what makes comms
 
+from labkit.core.memory import give_back
 from labkit.serve import _preload
 
 REQUEST_BYTES = 1 << 18  # an environment must fit
-_OPTIONS = ("--IPKernelApp.parent_handle=1", "--IPKernelApp.log_level=40", "--HistoryManager.enabled=False")
-"""The lifeline watches the server, not a poll of the parent; no database of what was typed, and no thread for it."""
+_OPTIONS = (
+    "--IPKernelApp.parent_handle=1",
+    "--IPKernelApp.log_level=40",
+    "--IPKernelApp.capture_fd_output=False",
+    "--HistoryManager.enabled=False",
+)
+"""The lifeline watches the server, not a poll of the parent; what C libraries print goes to the server's log, without two threads
+that read it; no database of what was typed, and no thread for it."""
 
 
 def main(control: socket.socket) -> None:
@@ -45,6 +52,7 @@ def main(control: socket.socket) -> None:
 
 def _prepare() -> None:
     gc.disable()  # fewer holes in the pages that the copies share
+    sys.modules["debugpy"] = None  # type: ignore[assignment]  # nobody can debug a served kernel: 130 modules for nothing
     _preload.load()
     if sys.modules["torch"].get_num_threads() != 1 or (threads := len(os.listdir("/proc/self/task"))) != 1:
         names = ", ".join(each.name for each in threading.enumerate())
@@ -52,6 +60,7 @@ def _prepare() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps
     gc.collect()
     gc.freeze()
+    give_back()
 
 
 def _wait_for_requests(control: socket.socket) -> tuple[socket.socket, dict[str, Any]] | None:
@@ -75,7 +84,6 @@ def _be_a_kernel(lifeline: socket.socket, visit: dict[str, Any]) -> None:
     os.setsid()  # a group of its own: signals reach this kernel and what it starts
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     threading.Thread(target=_follow, args=(lifeline,), daemon=True).start()
-    socket.send_fds(lifeline, [b"here"], [os.pidfd_open(os.getpid())])
     _name_process(visit["name"])
     os.environ.update(visit["env"])
     os.chdir(visit["cwd"])
@@ -85,6 +93,7 @@ def _be_a_kernel(lifeline: socket.socket, visit: dict[str, Any]) -> None:
     sys.modules["torch"].seed()
     app: Any = IPKernelApp.instance()  # ipykernel has no types here
     app.initialize([*visit["arguments"], *_OPTIONS])
+    socket.send_fds(lifeline, [b"here"], [os.pidfd_open(os.getpid())])  # its ports are open: who comes earlier must try again
     sys.modules["ipywidgets"].register_comm_target()  # when it was imported there was no kernel
     app.start()
 

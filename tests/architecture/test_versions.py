@@ -45,6 +45,20 @@ def test_environment_has_the_same_dependencies() -> None:
     assert have == want
 
 
+def test_a_package_has_one_pin_wherever_it_is_asked_for() -> None:
+    lists = [project()["project"]["dependencies"], project()["build-system"]["requires"]]
+    pins: dict[str, set[str]] = {}
+    for each in [*lists, *project()["project"]["optional-dependencies"].values()]:
+        for name, pin in map(requirement, each):
+            pins.setdefault(name, set()).add(pin)
+    assert {name: sorted(found) for name, found in pins.items() if len(found) > 1} == {}
+
+
+def test_every_peer_of_the_bench_is_there_in_the_tests() -> None:
+    extras = project()["project"]["optional-dependencies"]
+    assert set(extras["bench"]) <= set(extras["test"])
+
+
 def test_binder_builds_the_same_environment() -> None:
     assert (ROOT / "binder" / "environment.yml").read_bytes() == (ROOT / "environment.yml").read_bytes()
 

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from labkit.core.errors import Cancelled
+from labkit.panels import _jobs
 from labkit.panels._jobs import Worker
 
 
@@ -115,3 +116,16 @@ def test_close_ends_running_work(errors):
     worker.close()
     assert ended == ["cancelled"]
     assert not worker._thread.is_alive()
+
+
+def test_freed_memory_is_given_back_once_after_each_rest(errors, monkeypatch):
+    given = threading.Semaphore(0)
+    monkeypatch.setattr(_jobs, "REST_S", 0.05)
+    monkeypatch.setattr(_jobs, "give_back", given.release)
+    worker = Worker(errors.append)
+    assert given.acquire(timeout=5)
+    assert not given.acquire(timeout=0.3), "rest goes on: there is nothing more to give"
+    worker.submit(lambda _: None)
+    assert given.acquire(timeout=5)
+    worker.close()
+    assert errors == []

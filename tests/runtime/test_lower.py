@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from labkit.core.errors import ConfigError, ModelError
 from labkit.core.records import Compressed
 from labkit.runtime import Program, compile  # noqa: A004
+from labkit.runtime.kernels import reference
 from tests.formats import coded
 from tests.formats.test_n_m import n_m_weight
 from tests.models.networks import lively
@@ -101,7 +102,9 @@ def test_a_relu_is_not_merged_into_what_is_read_elsewhere(formats):
         (nn.Sequential(nn.Conv2d(3, 3, 1), nn.Sigmoid()), r"operation Sigmoid \(1\) cannot be lowered: the runtime knows .*Conv2d"),
         (nn.Sequential(nn.Conv2d(3, 3, 1, padding_mode="circular")), "pad with zeros"),
         (nn.Sequential(nn.Conv2d(3, 3, 2, padding="same")), "odd size"),
-        (nn.Sequential(nn.MaxPool2d(2, ceil_mode=True)), "round its size down"),
+        (nn.Sequential(nn.MaxPool2d(2, dilation=2)), "no dilation"),
+        (nn.Sequential(nn.MaxPool2d(2, return_indices=True)), "return no indices"),
+        (nn.Sequential(nn.AvgPool2d(2)), r"operation AvgPool2d \(0\) cannot be lowered"),
         (nn.Sequential(nn.AdaptiveAvgPool2d((None, 2))), "to a fixed height and width"),
         (nn.Sequential(nn.AdaptiveAvgPool2d(7)), r"cannot take inputs of shape \(3, 6, 6\).* at most \(6, 6\) parts, got \(7, 7\)"),
         (nn.Sequential(nn.Flatten(0)), "keep the batch"),
@@ -139,7 +142,7 @@ def test_functions_that_cannot_be_lowered_are_named(model, says):
 
 def test_bad_arguments_are_refused():
     model = nn.Sequential(nn.Conv2d(1, 1, 1))
-    with pytest.raises(ConfigError, match=r"compile\.formats must be one of auto, dense, csr, n_m, vector_sparse, got 'coo'"):
+    with pytest.raises(ConfigError, match=r"compile\.formats must be one of auto, rule, dense, csr, n_m, vector_sparse, got 'coo'"):
         compile(model, torch.zeros(1, 1, 2, 2), "coo")
     model[0].weight.data.fill_(float("nan"))
     with pytest.raises(ModelError, match=r"'0\.weight' holds NaN"):
@@ -160,7 +163,7 @@ def linear_layer(weight):
     return layer
 
 
-def test_auto_takes_the_format_of_a_linear_layers_pattern():
+def test_the_rule_takes_the_format_of_a_linear_layers_pattern():
     rng = np.random.default_rng(0)
     dense = rng.standard_normal((32, 64)).astype(np.float32)
     blocks = np.repeat(rng.random((8, 64)) < 0.45, 4, axis=0)
@@ -171,7 +174,7 @@ def test_auto_takes_the_format_of_a_linear_layers_pattern():
         (dense * blocks, "vector_sparse"),
         (n_m_weight((32, 64), 2, 4), "n_m"),
     ):
-        assert compile(nn.Sequential(linear_layer(weight)), torch.zeros(1, 64)).layers[0].format == kind
+        assert compile(nn.Sequential(linear_layer(weight)), torch.zeros(1, 64), "rule").layers[0].format == kind
 
 
 def test_coded_values_run_in_their_format():
@@ -180,7 +183,7 @@ def test_coded_values_run_in_their_format():
     model = lively(nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 81, 5)))
     model[0].weight.data, model[4].weight.data = (torch.from_numpy(value.unpack()) for value in values.values())
     x = torch.randn(3, 3, 9, 9)
-    program = compile(Compressed(model=model, network="x", values=values), x)
+    program = compile(Compressed(model=model, network="x", values=values), x, "rule")
     assert [layer.format for layer in program.layers] == ["codebook", "dense", "", "linear"]  # the batch norm stays
     np.testing.assert_allclose(program(x.numpy()), model(x).detach().numpy(), rtol=1e-4, atol=1e-3)
     again = Program.from_bytes(program._file)
@@ -205,3 +208,36 @@ def test_large_networks_agree_with_torch(name, formats):
     with torch.inference_mode():
         want = model(x).numpy()
     np.testing.assert_allclose(compile(model, x, formats)(x.numpy()), want, rtol=1e-4, atol=1e-4)
+
+
+class Pooled(nn.Module):
+    """A max pooling as a function, behind a convolution that a 2×2 pooling would be fused into."""
+
+    def __init__(self, *args, **settings):
+        super().__init__()
+        self.conv, self.args, self.settings = nn.Conv2d(3, 4, 3, padding=1), args, settings
+
+    def forward(self, x):
+        return F.max_pool2d(torch.relu(self.conv(x)), *self.args, **self.settings)
+
+
+@pytest.mark.parametrize("formats", ["dense", "csr"])
+@pytest.mark.parametrize("window", [(2, 2, 0), (3, 2, 0), (3, 2, 1), (2, 3, 1), (3, 3, 1), (1, 2, 0)])
+@pytest.mark.parametrize("size", [(11, 10), (7, 12), (4, 3)])
+def test_max_pooling_may_round_its_size_up(size, window, formats):
+    model, x = Pooled(*window, ceil_mode=True).eval(), torch.randn(17, 3, *size, generator=torch.Generator().manual_seed(0))
+    program = compile(model, x, formats)
+    with torch.inference_mode():
+        want = model(x).numpy()
+    for count in (1, 17):
+        np.testing.assert_allclose(program(x[:count].numpy()), want[:count], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(reference.interpret(program.steps, x.numpy()), want, rtol=1e-4, atol=1e-5)
+    again = Program.from_bytes(program._file)
+    assert np.array_equal(again(x.numpy()), program(x.numpy()))
+
+
+def test_max_pooling_as_a_function_takes_its_defaults():
+    assert compile(Pooled(2), torch.zeros(1, 3, 7, 7), "dense").layers[-1].shape == (4, 3, 3)
+    assert compile(Pooled(kernel_size=2, stride=1), torch.zeros(1, 3, 7, 7), "dense").layers[-1].shape == (4, 6, 6)
+    with pytest.raises(ModelError, match="operation max_pool2d_with_indices"):
+        compile(Pooled(2, return_indices=True), torch.zeros(1, 3, 7, 7))

@@ -25,7 +25,7 @@ def logits(model, x):
         return model(x).numpy()
 
 
-@pytest.mark.parametrize("formats", ["auto", "dense", "csr"])
+@pytest.mark.parametrize("formats", ["rule", "dense", "csr"])
 @pytest.mark.parametrize("sparsity", [0.0, 0.9])
 @pytest.mark.parametrize("name", BUILDERS)
 def test_a_program_agrees_with_torch(name, sparsity, formats):
@@ -55,17 +55,17 @@ def test_the_model_is_left_alone():
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-def test_auto_follows_the_density():
+def test_the_rule_follows_the_density():
     model = lively_zoo("vgg-small-bn")
-    assert {layer.format for layer in compile(model, images("vgg-small-bn", 1)).layers} == {"", "dense"}
+    assert {layer.format for layer in compile(model, images("vgg-small-bn", 1), "rule").layers} == {"", "dense"}
     prune_at_random(model, 0.9)
-    layers = compile(model, images("vgg-small-bn", 1)).layers
+    layers = compile(model, images("vgg-small-bn", 1), "rule").layers
     assert [layer.format for layer in layers if layer.format] == ["csr"] * 8
     assert layers[0].density == pytest.approx(0.1, abs=0.01)
     model[0].weight.data.fill_(0.1)  # full again, but a small part of the whole: it goes along
-    assert {layer.format for layer in compile(model, images("vgg-small-bn", 1)).layers if layer.op == "conv"} == {"csr"}
+    assert {layer.format for layer in compile(model, images("vgg-small-bn", 1), "rule").layers if layer.op == "conv"} == {"csr"}
     model[10].weight.data.fill_(0.1)
-    kept = [layer.format for layer in compile(model, images("vgg-small-bn", 1)).layers if layer.op == "conv"]
+    kept = [layer.format for layer in compile(model, images("vgg-small-bn", 1), "rule").layers if layer.op == "conv"]
     assert kept == ["csr", "csr", "csr", "dense", "csr", "csr", "csr"]
 
 
@@ -92,7 +92,7 @@ def test_layers_and_profile_name_what_runs():
     assert program.layers[2].packed_bytes == program.steps[2].weight.packed_bytes + 16 * 4
     assert program.note == {"network": "digits-small"}
     rows = program.profile(images("digits-small", 5).numpy())
-    assert [name for name, _ in rows] == ["conv1 + pool", "conv2 + pool", "in and out", "fc", "in and out"]
+    assert [name for name, _ in rows] == ["conv1 + pool", "conv2 + pool", "fc", "in and out"]
     assert all(milliseconds > 0 for _, milliseconds in rows)
     dense = compile(model, images("digits-small", 1), "dense").profile(images("digits-small", 5).numpy())
     assert [name for name, _ in dense] == ["conv1", "pool1", "conv2", "pool2", "flatten", "fc", "in and out"]
@@ -183,6 +183,7 @@ def step(number, **changes):
         (lambda header, tensors: header.update(steps={}), "1 to 10000 steps"),
         (lambda header, tensors: header["steps"].append(3), "a step must have exactly"),
         (step(0, more=1), "a step must have exactly"),
+        (step(0, rounds_up=1), "wrong type"),
         (step(0, op=[]), "wrong type"),
         (step(0, stride=[1]), "wrong type"),
         (step(0, stride=[1, 1.0]), "wrong type"),

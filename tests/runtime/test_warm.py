@@ -6,12 +6,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numba.core.dispatcher import Dispatcher
 
 import labkit
 from labkit.core.progress import Progress
-from labkit.runtime.kernels import _cache
+from labkit.formats.csr import CsrTensor
+from labkit.formats.n_m import NMTensor
+from labkit.runtime import packed
+from labkit.runtime.kernels import _cache, byte_lookup_linear, csr_linear, lookup_linear, n_m_linear, transpose, vector_linear, xnor_linear
+from labkit.runtime.kernels._simd import LANES
+from labkit.runtime.steps import Step
 from labkit.runtime.warm import warm
+from tests.formats import coded as made
+from tests.formats.test_n_m import n_m_weight
+from tests.runtime.test_coded import BYTE_LOOKUPS
+from tests.runtime.test_packed import block_weight
 
 KERNELS = Path(_cache.__file__).parent
 ADD = """
@@ -73,7 +84,7 @@ def test_other_processors_take_other_lanes(copied, cpu, features, lanes):
 @pytest.mark.long
 @pytest.mark.parametrize(("cpu", "features"), [("haswell", "+avx,+avx2,+fma"), ("x86-64", "+sse,+sse2")])
 def test_all_kernels_on_other_processors(tmp_path, cpu, features):
-    code = "import sys, pytest; sys.exit(pytest.main(['-p', 'no:cacheprovider', 'tests/runtime/kernels', 'tests/runtime/test_packed.py', 'tests/runtime/test_one.py']))"
+    code = "import sys, pytest; sys.exit(pytest.main(['-p', 'no:cacheprovider', 'tests/runtime/kernels', 'tests/runtime/test_packed.py', 'tests/runtime/test_coded.py', 'tests/runtime/test_one.py']))"
     names = {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
     assert "passed" in run(Path(labkit.__file__).parents[1], tmp_path, code, **names)
 
@@ -106,3 +117,35 @@ def test_warm_reports_and_returns_the_folder():
     total = ticks[0].total
     assert total > 3
     assert [(tick.done, tick.total) for tick in ticks] == [(done, total) for done in range(total + 1)]
+
+
+def dispatchers(*modules):
+    """Every kernel of some modules, those in tables of kernels as well."""
+    left, found = [value for module in modules for value in vars(module).values()], []
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, Dispatcher) and not value.py_func.__name__.startswith("_"):  # those only kernels call
+            found.append(value)
+    return found
+
+
+def test_after_warm_no_layer_compiles_anything():
+    warm()
+    kernels = dispatchers(csr_linear, vector_linear, n_m_linear, lookup_linear, byte_lookup_linear, xnor_linear, transpose)
+    never = [lookup_linear.ROWS[2] if lookup_linear.PAIRS else lookup_linear.lookup_linear_pairs]
+    assert len(kernels) > 30
+    assert [kernel.py_func.__name__ for kernel in kernels if not kernel.signatures and kernel not in never] == []
+    before = [len(kernel.signatures) for kernel in kernels]
+    rng = np.random.default_rng(0)
+    weights = [case(rng, (40, 300)) for case in BYTE_LOOKUPS.values()]
+    weights += [NMTensor.pack(n_m_weight((40, 300), n, m, 0), m=m) for n, m in ((1, 2), (3, 4), (5, 8), (9, 16))]
+    weights += [CsrTensor.pack(np.eye(40, 300, dtype=np.float32)), *(block_weight((40, 300), block, 0.5, 0) for block in (4, 8))]
+    for weight in weights:
+        for bits in (32, 8):
+            layer = packed.layer_of(Step("linear", "layer", (0,), weight, input_bits=bits))
+            for count in (1, LANES, 64):
+                layer(np.ones((count, 300), np.float32))
+    xnor_linear.XnorLinear(made.binary(rng, (40, 300)))(np.ones((3, 300), np.float32))
+    assert [len(kernel.signatures) for kernel in kernels] == before

@@ -108,6 +108,18 @@ def test_a_kernel_has_the_visitors_folder_environment_and_modules_and_a_name(zyg
     assert comm == f"labkit {name[:8]}"
 
 
+def test_a_kernel_starts_without_a_debugger_and_with_no_thread_that_reads_what_it_prints(zygote, tmp_path):
+    async def work():
+        async with kernels(zygote, tmp_path) as (_, _, clients):
+            code = (
+                "import sys, threading; print(any(name.startswith(('pydev', '_pydev')) for name in sys.modules),"
+                " sorted(each.name for each in threading.enumerate()))"
+            )
+            return await printed(clients[0], code)
+
+    assert run(work()) == "False ['Control', 'Heartbeat', 'IOPub', 'MainThread', 'Shell channel', 'Thread-1 (_follow)']\n"
+
+
 def test_a_killed_kernel_is_seen_and_its_end_leaves_nothing(zygote, tmp_path):
     async def work():
         async with kernels(zygote, tmp_path) as (manager, names, _):

@@ -3,6 +3,7 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from queue import Empty
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server._tz import utcnow
 
 from labkit.serve import _memory
-from labkit.serve._kernels import LabKernelManager, OwnKernelSpecManager
+from labkit.serve._kernels import LabClient, LabKernelManager, OwnKernelSpecManager
 
 
 class Manager(LabKernelManager):
@@ -95,3 +96,46 @@ def test_the_next_visitor_waits_where_memory_is_short(manager, monkeypatch, free
         "k": SimpleNamespace(execution_state="idle")
     }
     assert manager.is_full() is expected
+
+
+class Client(LabClient):
+    """Hears what a test says, one list of answers for each question."""
+
+    def prepare(self, *answers, lives=True):
+        self.asked, self.answers, self.lives = 0, list(answers), lives
+        return self
+
+    def kernel_info(self, reply=False, timeout=None):
+        self.heard = list(self.answers[self.asked]) if self.asked < len(self.answers) else []
+        self.asked += 1
+        return str(self.asked)
+
+    async def get_shell_msg(self, timeout=None):
+        return self._next("shell")
+
+    async def get_iopub_msg(self, timeout=None):
+        return self._next("iopub")
+
+    async def is_alive(self):
+        return self.lives
+
+    def _next(self, line):
+        if not self.heard or self.heard[0][0] != line:
+            raise Empty
+        _, parent, state = self.heard.pop(0)
+        return {"parent_header": {"msg_id": parent}, "content": {"execution_state": state}}
+
+
+def test_a_kernel_is_ready_when_the_question_is_answered_on_both_lines():
+    late = [("shell", "1", None), ("iopub", "1", "busy")]  # its end was said before this line was connected
+    whole = [("shell", "2", None), ("iopub", "1", "idle"), ("iopub", "2", "busy"), ("iopub", "2", "idle"), ("iopub", "x", "busy")]
+    client = Client().prepare(late, whole)
+    run(client.wait_for_ready(timeout=60))
+    assert client.asked == 2
+    assert client.heard == [("iopub", "x", "busy")], "it does not wait for more"
+
+
+@pytest.mark.parametrize(("lives", "said"), [(False, "died before it answered"), (True, "did not answer within 0 s")])
+def test_a_kernel_that_never_answers_is_told_of(lives, said):
+    with pytest.raises(RuntimeError, match=said):
+        run(Client().prepare(lives=lives).wait_for_ready(timeout=0.0))

@@ -220,13 +220,16 @@ def test_the_front_end_and_its_extensions_are_packed_too(server, page):
             assert len(gzip.decompress(answer.read())) > 1000
 
 
-def test_the_words_are_there_before_the_kernel(server):
+def test_the_words_and_the_front_end_are_there_before_the_kernel(server):
     with urllib.request.urlopen(server.lab("01_toy"), timeout=60) as answer:
         first = b""
         while b"</main>" not in first and b"lk-skeleton" not in first:
             first += answer.read1()
         assert b"A toy lab" in first
-        assert b"jupyter-config-data" not in first
+        assert b"/voila.js" in first
+        assert b"kernelStarted()" not in first
+        whole = first + answer.read()
+        assert whole.count(b"kernelStarted()") == whole.count(b'id="jupyter-config-data"') == whole.count(b"/voila.js") == 1
 
 
 def test_a_visitor_who_leaves_at_once_leaves_no_kernel(server):

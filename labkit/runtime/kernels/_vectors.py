@@ -215,7 +215,7 @@ def _cast(method: str) -> Any:
     return op
 
 
-view, widen, to_float = _cast("bitcast"), _cast("zext"), _cast("sitofp")
+view, widen, narrow, to_float = _cast("bitcast"), _cast("zext"), _cast("trunc"), _cast("sitofp")
 
 
 @inline
@@ -234,6 +234,23 @@ def pick(_: Any, table: Any, at: Any, index: Any, size: Any) -> Any:
         return _pick(context, builder, table, args, window, vector)
 
     return vector(table, types.intp, index, size), emit
+
+
+@inline
+def permute(_: Any, table: Any, index: Any) -> Any:
+    """Return table[index mod 16] for each lane of `LANES` int32; the table is a vector of 16 float32."""
+    vector = Vector(types.float32, LANES)
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if LANES == 16:
+            return emit_call(builder, "llvm.x86.avx512.permvar.sf.512", vector.ir, list(args))
+        low = builder.and_(args[1], ir.Constant(ir.VectorType(_I32, LANES), [15] * LANES))
+        out = ir.Constant(vector.ir, ir.Undefined)
+        for place in (ir.Constant(_I32, lane) for lane in range(LANES)):
+            out = builder.insert_element(out, builder.extract_element(args[0], builder.extract_element(low, place)), place)
+        return out
+
+    return vector(table, index), emit
 
 
 def _pick(context: Any, builder: Any, table: Any, args: Any, window: int, vector: Vector) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from labkit.runtime.kernels._cache import kernel
-from labkit.runtime.kernels._simd import LANES, add_product, clip, larger, larger_row, load, splat, store
+from labkit.runtime.kernels._simd import LANES, add_product, clip, larger, larger_row, load, plus, splat, store
 from labkit.runtime.kernels._vectors import entry
 
 TILES = ((2, 7, 1), (2, 4, 1), (3, 3, 1), (1, 4, 1), (1, 1, 1), (2, 7, 2), (2, 4, 2), (3, 3, 2))
@@ -75,6 +75,27 @@ def _pool_line(a, s, i):  # type: ignore[no-untyped-def]
             at = s[LINE] + (o * s[WIDTH] + 2 * j) * LANES
             pair = larger(load(one, a, at, 0, 1), load(one, a, at + LANES, 0, 1))
             store(pair, a, s[Y] + (o * s[Y_PLANE] + i * s[Y_PITCH] + j) * LANES, 0)
+
+
+@kernel
+def csr_linear_lanes(a, s, pointers, offsets, values, bias, low, high):  # type: ignore[no-untyped-def]
+    """Compute a linear layer, or a convolution whose output is one pixel, for one group of images; four sums take turns.
+
+    The arguments are those of `csr_conv`; of the row, rows and columns, strides and pitches do not count.
+    """
+    zero = splat(1, 1, np.float32(0))
+    for o in range(s[OUTPUTS]):
+        p, q, r, t = splat(1, 1, bias[s[BIAS] + o]), zero, zero, zero
+        first, last = pointers[s[POINTERS] + o], pointers[s[POINTERS] + o + 1]
+        whole = first + (last - first) // 4 * 4
+        for n in range(first, whole, 4):
+            p = add_product(p, entry(values, n), a, s[X] + np.int64(entry(offsets, n)), 0, 1)
+            q = add_product(q, entry(values, n + 1), a, s[X] + np.int64(entry(offsets, n + 1)), 0, 1)
+            r = add_product(r, entry(values, n + 2), a, s[X] + np.int64(entry(offsets, n + 2)), 0, 1)
+            t = add_product(t, entry(values, n + 3), a, s[X] + np.int64(entry(offsets, n + 3)), 0, 1)
+        for n in range(whole, last):
+            p = add_product(p, entry(values, n), a, s[X] + np.int64(entry(offsets, n)), 0, 1)
+        store(clip(plus(plus(p, q), plus(r, t)), low, high), a, s[Y] + o * s[Y_PLANE] * LANES, 0)
 
 
 VARIANTS = tuple(_variant(*tile) for tile in TILES)

@@ -35,7 +35,7 @@ def _variant(vectors: int) -> Any:
     def csr_conv_one(a, s, pointers, offsets, values, bias, low, high):  # type: ignore[no-untyped-def]
         """Compute one convolution of one image; the arguments are those of `csr_conv`."""
         if s[STRIDE_Y] * s[STRIDE_X] > 1:
-            _cut(a, s)
+            cut(a, s)
         for t in range(0, s[SIZE], vectors * LANES):
             for o in range(s[OUTPUTS]):
                 total = splat(1, vectors, bias[s[BIAS] + o])
@@ -44,15 +44,15 @@ def _variant(vectors: int) -> Any:
                     total = add_product(total, entry(values, n), a, s[X] + t + np.int64(entry(offsets, n)), 0, 1)
                 store(clip(total, low, high), a, s[LINE] + o * s[LINE_PLANE] + t, 0)
         if s[POOLED]:
-            _pool(a, s)
+            pool(a, s)
         else:
-            _settle(a, s)
+            settle(a, s)
 
     return csr_conv_one
 
 
 @kernel
-def _cut(a, s):  # type: ignore[no-untyped-def]
+def cut(a, s):  # type: ignore[no-untyped-def]
     """Copy the input into its phases."""
     for c in range(s[CHANNELS]):
         for i in range(s[ROWS]):
@@ -60,12 +60,12 @@ def _cut(a, s):  # type: ignore[no-untyped-def]
             for phase in range(s[STRIDE_X]):
                 number = (c * s[STRIDE_Y] + i % s[STRIDE_Y]) * s[STRIDE_X] + phase
                 y = s[X] + number * s[PHASE] + i // s[STRIDE_Y] * s[PITCH]
-                for j in range(phase, s[COLUMNS], s[STRIDE_X]):
-                    a[y + j // s[STRIDE_X]] = a[x + j]
+                for j in range((s[COLUMNS] - phase + s[STRIDE_X] - 1) // s[STRIDE_X]):
+                    a[y + j] = a[x + phase + j * s[STRIDE_X]]
 
 
 @kernel
-def _settle(a, s):  # type: ignore[no-untyped-def]
+def settle(a, s):  # type: ignore[no-untyped-def]
     """Copy the sums to their place."""
     one = splat(1, 1, np.float32(0))
     for o in range(s[OUTPUTS]):
@@ -76,7 +76,7 @@ def _settle(a, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pool(a, s):  # type: ignore[no-untyped-def]
+def pool(a, s):  # type: ignore[no-untyped-def]
     """Copy the maxima of 2×2 sums to their place."""
     two, width = splat(1, 2, np.float32(0)), s[WIDTH] // 2
     for o in range(s[OUTPUTS]):
@@ -85,6 +85,23 @@ def _pool(a, s):  # type: ignore[no-untyped-def]
             for j in range(0, width, LANES):
                 rows = larger(load(two, a, x + 2 * j, 0, 1), load(two, a, x + s[PITCH] + 2 * j, 0, 1))
                 store_first(larger_pairs(rows), a, y + j, width - j)
+
+
+@kernel
+def csr_linear_pixels(a, s, pointers, offsets, values, bias, low, high):  # type: ignore[no-untyped-def]
+    """Compute a linear layer, or a convolution whose output is one pixel; four sums take turns. Arguments as of `csr_conv`."""
+    for o in range(s[OUTPUTS]):
+        p, q, r, t = bias[s[BIAS] + o], np.float32(0), np.float32(0), np.float32(0)
+        first, last = pointers[s[POINTERS] + o], pointers[s[POINTERS] + o + 1]
+        whole = first + (last - first) // 4 * 4
+        for n in range(first, whole, 4):
+            p += entry(values, n) * entry(a, s[X] + np.int64(entry(offsets, n)))
+            q += entry(values, n + 1) * entry(a, s[X] + np.int64(entry(offsets, n + 1)))
+            r += entry(values, n + 2) * entry(a, s[X] + np.int64(entry(offsets, n + 2)))
+            t += entry(values, n + 3) * entry(a, s[X] + np.int64(entry(offsets, n + 3)))
+        for n in range(whole, last):
+            p += entry(values, n) * entry(a, s[X] + np.int64(entry(offsets, n)))
+        store_first(clip(splat(1, 1, (p + q) + (r + t)), low, high), a, s[Y] + o * s[Y_PLANE], 1)
 
 
 VARIANTS = tuple(_variant(vectors) for vectors in TILES)

@@ -37,13 +37,13 @@ def _many(wide: int) -> Any:
     """Make the kernel for `wide` samples at a time."""
 
     @kernel
-    def csr_linear(values, columns, pointers, x, y, first, last, batch, blocks, bias, low, high):  # type: ignore[no-untyped-def]
-        """Columns first to last of y (out, batch) = limited (values · x + bias).
+    def csr_linear(values, columns, pointers, x, y, batch, blocks, bias, low, high):  # type: ignore[no-untyped-def]
+        """Y (out, batch) = limited (values · x + bias).
 
         pointers: start of each (block of inputs, row); columns: the input of each value. x: (inputs, batch), flat.
         """
         out = bias.size
-        for t in range(first, last, wide):
+        for t in range(0, batch, wide):
             for block in range(blocks):
                 for o in range(out):
                     at = o * batch + t

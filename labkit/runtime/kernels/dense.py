@@ -160,7 +160,7 @@ def _has_onednn(name: str) -> bool:
 
 
 def _max_pool(step: Step, x: Tensor) -> Tensor:
-    return _limit(step, F.max_pool2d(x, step.kernel, step.stride, step.padding))
+    return _limit(step, F.max_pool2d(x, step.kernel, step.stride, step.padding, ceil_mode=step.rounds_up))
 
 
 def _average_pool(step: Step, x: Tensor) -> Tensor:

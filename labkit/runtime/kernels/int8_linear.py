@@ -14,34 +14,36 @@ from numpy.typing import NDArray
 from labkit.core.errors import ModelError
 from labkit.runtime.kernels._bytes import BYTES, dot, repeat_word
 from labkit.runtime.kernels._cache import kernel
-from labkit.runtime.kernels._simd import LANES
+from labkit.runtime.kernels._simd import LANES, aligned
 from labkit.runtime.kernels._vectors import entry, load, splat, store
+from labkit.runtime.kernels.transpose import transpose
 
 SAMPLES = 4 * LANES
-"""Samples that are treated together; batches are padded to a multiple."""
+"""Samples that are treated together as long as there are so many; what is left goes by `LANES`."""
 PART = 512
 """Inputs that are treated before the next part, so that what they read stays in the first cache."""
+MOST_SAMPLES = 4 * SAMPLES
+"""Samples that go through all weights before the next ones, so that the sums stay in the second cache."""
 
 
 @kernel
-def block_int8_linear(x, y, pointers, offsets, words, parts):  # type: ignore[no-untyped-def]
-    """Y (out, batch) int32 = weights · x.
+def block_int8_linear(x, y, added, pointers, offsets, words, parts, first, last, batch):  # type: ignore[no-untyped-def]
+    """Y (out, batch) int32 = weights · x + added, for columns `first` to `last`, a multiple of `SAMPLES`.
 
-    x: (inputs / 4, batch, 4) bytes, unsigned, flat, as int8. pointers: start of each (part, output), absolute. offsets: of
-    each block, (block column · batch · 4). words: four signed bytes each, as int32. parts: of the inputs.
+    x: (inputs / 4, batch, 4) bytes, unsigned, flat, as int8. added: (out,) int32. pointers: start of each (part, output).
+    offsets: of each block in x, (block column · batch · 4). words: four signed bytes each, as int32. parts: of the inputs.
     """
-    out = (pointers.size - 1) // parts
-    batch = y.size // out if out else 0
-    for t in range(0, batch, SAMPLES):
+    out = added.size
+    for t in range(first, last, SAMPLES):
         for part in range(parts):
             for o in range(out):
                 at = o * batch + t
                 if part == 0:
-                    a = b = c = d = splat(np.int32(0), LANES)
+                    a = b = c = d = splat(added[o], LANES)
                 else:
                     a, b = load(y, at, LANES), load(y, at + LANES, LANES)
                     c, d = load(y, at + 2 * LANES, LANES), load(y, at + 3 * LANES, LANES)
-                for n in range(pointers[part * out + o], pointers[part * out + o + 1]):
+                for n in range(entry(pointers, part * out + o), entry(pointers, part * out + o + 1)):
                     q, w = np.int64(entry(offsets, n)) + 4 * t, repeat_word(entry(words, n))
                     a, b = dot(a, load(x, q, BYTES), w), dot(b, load(x, q + BYTES, BYTES), w)
                     c, d = dot(c, load(x, q + 2 * BYTES, BYTES), w), dot(d, load(x, q + 3 * BYTES, BYTES), w)
@@ -49,6 +51,19 @@ def block_int8_linear(x, y, pointers, offsets, words, parts):  # type: ignore[no
                 store(y, at + LANES, b)
                 store(y, at + 2 * LANES, c)
                 store(y, at + 3 * LANES, d)
+
+
+@kernel
+def block_int8_linear_few(x, y, added, pointers, offsets, words, parts, first, last, batch):  # type: ignore[no-untyped-def]
+    """Do the same for a number of columns that is a multiple of `LANES`."""
+    out = added.size
+    for t in range(first, last, LANES):
+        for part in range(parts):
+            for o in range(out):
+                sums = load(y, o * batch + t, LANES) if part else splat(added[o], LANES)
+                for n in range(entry(pointers, part * out + o), entry(pointers, part * out + o + 1)):
+                    sums = dot(sums, load(x, np.int64(entry(offsets, n)) + 4 * t, BYTES), repeat_word(entry(words, n)))
+                store(y, o * batch + t, sums)
 
 
 @kernel
@@ -86,49 +101,62 @@ def multiplier_of(scale: float, layer: str = "a layer") -> tuple[int, int]:
 
 
 class BlockInt8Linear:
-    """A linear layer on bytes: (n, inputs) uint8 → (n, out) int32, with weights as `block_int8` stores them, or dense ones.
+    """A linear layer on bytes: (n, inputs) uint8 → (n, out) int32, exact; blocks of four inputs that are all zero cost nothing.
+
+    Calls must not overlap: they share their arrays.
 
     Args:
         codes: int8 (out, inputs).
-        offsets: int32 (out,), added to each sum: bias and zero points as card `integer_matmul` says.
+        added: int32 (out,), added to each sum: bias and zero points as card `integer_matmul` says.
 
     Raises:
         ModelError: a sum might not fit 32 bits.
     """
 
-    def __init__(self, codes: NDArray[np.int8], offsets: NDArray[np.int32] | None = None) -> None:
+    def __init__(self, codes: NDArray[np.int8], added: NDArray[np.int32] | None = None) -> None:
         out, width = codes.shape
-        self._out, self._quads = out, -(-width // 4)
-        self._added = np.zeros(out, np.int32) if offsets is None else offsets
-        reach = 255 * np.abs(codes.astype(np.int64)).sum(axis=1) + np.abs(self._added.astype(np.int64))
-        if reach.size and int(reach.max()) >= 2**31:
-            raise ModelError(f"a sum of this layer may reach {int(reach.max())}: it must stay below 2^31")
-        words = np.pad(codes, ((0, 0), (0, -width % 4))).view(np.int32)
-        self._parts = max(1, -(-width // PART))
-        counts, columns, values = [0], [], []
-        for part in range(self._parts):
-            chosen = words[:, part * PART // 4 : (part + 1) * PART // 4]
-            rows, places = np.nonzero(chosen)
-            counts += np.bincount(rows, minlength=out).tolist()
-            columns.append(places + part * PART // 4)
-            values.append(chosen[rows, places])
-        self._pointers = np.cumsum(counts).astype(np.int64)
-        self._columns, self._words = np.concatenate(columns), np.concatenate(values)
+        self._out, self._quads = out, max(1, -(-width // 4))
+        self._added = np.zeros(out, np.int32) if added is None else added
+        check_reach(codes, self._added)
+        words = np.zeros((out, 4 * self._quads), np.int8)
+        words[:, :width] = codes
+        rows, columns = np.nonzero(words.view(np.int32))
+        self._parts = -(-4 * self._quads // PART)
+        place = columns // (PART // 4) * out + rows
+        order = np.argsort(place, kind="stable")
+        self._pointers = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=self._parts * out))]).astype(np.int64)
+        self._columns, self._words = columns[order], _on_a_line(words.view(np.int32)[rows, columns][order])
+        self._arrays: tuple[int, NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]] | None = None
 
     def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """Return the exact sums."""
-        return np.ascontiguousarray(self.sums(x)[:, : len(x)].T) + self._added
+        """Return the sums, (n, out)."""
+        y = np.empty((len(x), self._out), np.int32)
+        for start in range(0, len(x), MOST_SAMPLES):
+            self._some(x[start : start + MOST_SAMPLES], y[start : start + MOST_SAMPLES])
+        return y
 
-    def sums(self, x: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """Return the sums without what is added, one column a sample, padded to a multiple of `SAMPLES`."""
-        batch = -(-len(x) // SAMPLES) * SAMPLES
-        quads = np.zeros((self._quads, batch, 4), np.uint8)
-        padded = np.pad(x, ((0, 0), (0, 4 * self._quads - x.shape[1])))
-        quads[:, : len(x)] = padded.reshape(len(x), self._quads, 4).transpose(1, 0, 2)
-        y = np.zeros(self._out * batch, np.int32)
-        offsets = (self._columns * (4 * batch)).astype(np.int32)
-        block_int8_linear(quads.reshape(-1).view(np.int8), y, self._pointers, offsets, self._words, self._parts)
-        return y.reshape(self._out, batch)
+    def _some(self, x: NDArray[np.uint8], y: NDArray[np.int32]) -> None:
+        width, batch = 4 * self._quads, -(-len(x) // LANES) * LANES
+        if self._arrays is None or self._arrays[0] != batch:
+            offsets = _on_a_line((self._columns * (4 * batch)).astype(np.int32))
+            self._arrays = batch, aligned(self._quads * batch), aligned(self._out * batch), offsets
+        _, quads, sums, offsets = self._arrays
+        if x.shape[1] != width:
+            x = np.pad(x, ((0, 0), (0, width - x.shape[1])))
+        four = np.ascontiguousarray(x).reshape(-1).view(np.float32)  # bytes in fours: they are only moved
+        transpose(four, quads, len(x), self._quads, self._quads, batch)
+        weights, middle = (self._added, self._pointers, offsets, self._words, self._parts), batch // SAMPLES * SAMPLES
+        for run, first, last in ((block_int8_linear, 0, middle), (block_int8_linear_few, middle, batch)):
+            if first < last:
+                run(quads.view(np.int8), sums.view(np.int32), *weights, first, last, batch)
+        transpose(sums, y.reshape(-1).view(np.float32), self._out, len(x), batch, self._out)
+
+
+def check_reach(codes: NDArray[np.int8], added: NDArray[np.int32]) -> None:
+    """Raise `ModelError` where a sum of codes (out, …) times bytes, and what is added to it, might not fit 32 bits."""
+    reach = 255 * np.abs(codes.reshape(len(codes), -1).astype(np.int64)).sum(axis=1) + np.abs(added.astype(np.int64))
+    if reach.size and int(reach.max()) >= 2**31:
+        raise ModelError(f"a sum of this layer may reach {int(reach.max())}: it must stay below 2^31")
 
 
 def requantized(sums: NDArray[np.int32], scales: NDArray[np.float64], zero: int, limits: tuple[int, int]) -> NDArray[Any]:
@@ -144,3 +172,10 @@ def requantized(sums: NDArray[np.int32], scales: NDArray[np.float64], zero: int,
     y = np.empty(sums.size, np.uint8 if limits[0] >= 0 else np.int8)
     requantize(np.ascontiguousarray(sums).reshape(-1), y, pairs[:, 0].copy(), pairs[:, 1].copy(), zero, *limits)
     return y.reshape(sums.shape)
+
+
+def _on_a_line(array: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return a flat copy that starts at a multiple of 64 bytes."""
+    out = aligned(array.size).view(np.int32)
+    out[:] = array.reshape(-1)
+    return out

@@ -2,16 +2,22 @@
 
 from labkit.runtime.kernels import csr_conv as conv
 from labkit.runtime.kernels import csr_conv_one as conv_one
+from labkit.runtime.kernels import dense_one
 from labkit.runtime.kernels._cache import kernel
-from labkit.runtime.kernels.csr_conv import TILES, VARIANTS
+from labkit.runtime.kernels.csr_conv import TILES, VARIANTS, csr_linear_lanes
+from labkit.runtime.kernels.csr_conv_one import csr_linear_pixels
+from labkit.runtime.kernels.dense_one import dense_linear_one
 from labkit.runtime.kernels.lanes import add, average_pool, clip_values, max_pool
 from labkit.runtime.kernels.pixels import add_one, average_pool_one, clip_one, max_pool_one
+from labkit.runtime.kernels.window_linear import window_linear_one
 
-ADD, MAX_POOL, AVERAGE_POOL, CLIP = range(len(TILES), len(TILES) + 4)
-"""Numbers of the operations; those below are the variants of `csr_conv`, in the order of its `TILES`."""
+ADD, MAX_POOL, AVERAGE_POOL, CLIP, LINEAR, DENSE_LINEAR, WINDOW_LINEAR, DENSE_CONV = range(len(TILES), len(TILES) + 8)
+"""Numbers of the operations; those below are the variants of `csr_conv`, in the order of its `TILES`,
+or of `csr_conv_one`; those from `DENSE_CONV` on the variants of `dense_one`, in the order of theirs."""
 COLUMNS = max(conv.POOLED + 1, 32)
 
 _one_14, _one_8, _one_4, _one_1 = conv_one.VARIANTS
+_dense_3, _dense_2, _dense_1 = dense_one.VARIANTS
 _27_1, _24_1, _33_1, _14_1, _11_1, _27_2, _24_2, _33_2 = VARIANTS
 
 
@@ -49,11 +55,16 @@ def interpret(a, table, limits, pointers, offsets, values, bias):  # type: ignor
             average_pool(a, s, low, high)
         elif op == CLIP:
             clip_values(a, s, low, high)
+        elif op == LINEAR:
+            csr_linear_lanes(a, s, pointers, offsets, values, bias, low, high)
 
 
 @kernel
-def interpret_one(a, table, limits, pointers, offsets, values, bias):  # type: ignore[no-untyped-def]
-    """Run steps in order on one image, pixels innermost; see `interpret`, `csr_conv_one` and `pixels`."""
+def interpret_one(a, table, limits, pointers, offsets, values, bias, weights):  # type: ignore[no-untyped-def]
+    """Run steps in order on one image, pixels innermost; see `interpret`, `csr_conv_one`, `dense_one` and `pixels`.
+
+    weights: of the dense steps.
+    """
     for n in range(len(table)):
         s, low, high = table[n], limits[n, 0], limits[n, 1]
         op = s[0]
@@ -73,3 +84,15 @@ def interpret_one(a, table, limits, pointers, offsets, values, bias):  # type: i
             average_pool_one(a, s, low, high)
         elif op == CLIP:
             clip_one(a, s, low, high)
+        elif op == LINEAR:
+            csr_linear_pixels(a, s, pointers, offsets, values, bias, low, high)
+        elif op == DENSE_LINEAR:
+            dense_linear_one(a, s, offsets, weights, bias, low, high)
+        elif op == DENSE_CONV:
+            _dense_3(a, s, offsets, weights, bias, low, high)
+        elif op == DENSE_CONV + 1:
+            _dense_2(a, s, offsets, weights, bias, low, high)
+        elif op == DENSE_CONV + 2:
+            _dense_1(a, s, offsets, weights, bias, low, high)
+        elif op == WINDOW_LINEAR:
+            window_linear_one(a, s, pointers, offsets, weights, bias, low, high)

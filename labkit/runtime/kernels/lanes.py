@@ -7,6 +7,7 @@ import numpy as np
 
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES, add_product, clip, larger, load, plus, splat, store
+from labkit.runtime.kernels.transpose import transpose
 
 FROM, OTHER, TO, CHANNELS, ROWS, COLUMNS = range(1, 7)
 FROM_PITCH, FROM_PLANE, OTHER_PITCH, OTHER_PLANE, TO_PITCH, TO_PLANE = range(7, 13)
@@ -71,34 +72,54 @@ def clip_values(a, s, low, high):  # type: ignore[no-untyped-def]
                 store(clip(load(one, a, x + j, 0, 1), low, high), a, y + j, 0)
 
 
-PLACE, N_CHANNELS, N_ROWS, N_COLUMNS, PITCH, PLANE, BY_IMAGE, BY_CHANNEL, BY_PIXEL = range(9)
-"""What `gather` and `scatter` are told of a value: its place and geometry in the arena; the distances between images,
-channels and pixels in the flat array outside."""
+PLACE, N_CHANNELS, N_ROWS, N_COLUMNS, PITCH, PLANE, BY_IMAGE, AT_ONCE, SCRATCH = range(9)
+"""What `gather` and `scatter` are told of a value: its place and geometry in the arena; floats of an image; how many channels
+are transposed at once, and a place in the arena for that."""
 
 
 @kernel
-def gather(outside, a, g, first):  # type: ignore[no-untyped-def]
-    """Copy one group of images, from number `first` on, into the arena; lanes without an image become zero."""
-    images = outside.size // g[BY_IMAGE]
-    for c in range(g[N_CHANNELS]):
+def gather(outside, a, g, first, by_pixel):  # type: ignore[no-untyped-def]
+    """Copy one group of images, from number `first` on, into the arena; lanes without an image become zero.
+
+    outside: flat, image after image; channel after channel or, where `by_pixel`, pixel after pixel.
+    """
+    size, one = g[BY_IMAGE], splat(1, 1, np.float32(0))
+    images, pixels = min(LANES, outside.size // size - first), g[N_ROWS] * g[N_COLUMNS]
+    if images < LANES:
+        for c in range(g[N_CHANNELS]):
+            for i in range(g[N_ROWS]):
+                for j in range(g[N_COLUMNS]):
+                    store(one, a, g[PLACE] + (c * g[PLANE] + i * g[PITCH] + j) * LANES, 0)
+                    store(one, a, g[SCRATCH] + (c % g[AT_ONCE] * pixels + i * g[N_COLUMNS] + j) * LANES, 0)
+    if by_pixel:
         for i in range(g[N_ROWS]):
             for j in range(g[N_COLUMNS]):
-                to = g[PLACE] + (c * g[PLANE] + i * g[PITCH] + j) * LANES
-                start = c * g[BY_CHANNEL] + (i * g[N_COLUMNS] + j) * g[BY_PIXEL]
-                for lane in range(min(LANES, images - first)):
-                    a[to + lane] = outside[(first + lane) * g[BY_IMAGE] + start]
-                for lane in range(min(LANES, images - first), LANES):
-                    a[to + lane] = 0
+                x = outside[first * size + (i * g[N_COLUMNS] + j) * g[N_CHANNELS] :]
+                y = a[g[PLACE] + (i * g[PITCH] + j) * LANES :]
+                transpose(x, y, images, g[N_CHANNELS], size, g[PLANE] * LANES)
+        return
+    for start in range(0, g[N_CHANNELS], g[AT_ONCE]):
+        count = min(g[AT_ONCE], g[N_CHANNELS] - start)
+        transpose(outside[first * size + start * pixels :], a[g[SCRATCH] :], images, count * pixels, size, LANES)
+        for c in range(count):
+            for i in range(g[N_ROWS]):
+                x = g[SCRATCH] + (c * pixels + i * g[N_COLUMNS]) * LANES
+                y = g[PLACE] + ((start + c) * g[PLANE] + i * g[PITCH]) * LANES
+                for j in range(0, g[N_COLUMNS] * LANES, LANES):
+                    store(load(one, a, x + j, 0, 1), a, y + j, 0)
 
 
 @kernel
 def scatter(a, outside, g, first):  # type: ignore[no-untyped-def]
-    """Copy one group of images out of the arena; the reverse of `gather`."""
-    images = outside.size // g[BY_IMAGE]
-    for c in range(g[N_CHANNELS]):
-        for i in range(g[N_ROWS]):
-            for j in range(g[N_COLUMNS]):
-                at = g[PLACE] + (c * g[PLANE] + i * g[PITCH] + j) * LANES
-                start = c * g[BY_CHANNEL] + (i * g[N_COLUMNS] + j) * g[BY_PIXEL]
-                for lane in range(min(LANES, images - first)):
-                    outside[(first + lane) * g[BY_IMAGE] + start] = a[at + lane]
+    """Copy one group of images out of the arena, channel after channel; the reverse of `gather`."""
+    size, one = g[BY_IMAGE], splat(1, 1, np.float32(0))
+    images, pixels = min(LANES, outside.size // size - first), g[N_ROWS] * g[N_COLUMNS]
+    for start in range(0, g[N_CHANNELS], g[AT_ONCE]):
+        count = min(g[AT_ONCE], g[N_CHANNELS] - start)
+        for c in range(count):
+            for i in range(g[N_ROWS]):
+                x = g[PLACE] + ((start + c) * g[PLANE] + i * g[PITCH]) * LANES
+                y = g[SCRATCH] + (c * pixels + i * g[N_COLUMNS]) * LANES
+                for j in range(0, g[N_COLUMNS] * LANES, LANES):
+                    store(load(one, a, x + j, 0, 1), a, y + j, 0)
+        transpose(a[g[SCRATCH] :], outside[first * size + start * pixels :], count * pixels, images, LANES, size)

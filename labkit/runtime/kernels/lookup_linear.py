@@ -3,6 +3,9 @@
 A register of words holds codes of many inputs: lane l of a word those of the inputs l, l + LANES, l + 2·LANES, … of its
 block. A permutation turns the codes at hand into values by a table of 4 or 16, and a fused multiply-add brings the inputs
 in. Scales, one a row or one a group of a row, are applied to whole sums. All sums are float32.
+
+Where a permutation takes 16 entries, codes of 2 bits go in pairs: a table of what two inputs can add is made once for all
+outputs, a register holds outputs, and one permutation does two codes of each without a product.
 """
 
 from typing import Any
@@ -11,7 +14,7 @@ import numpy as np
 
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES
-from labkit.runtime.kernels._vectors import add, fma, load, pick, prefetch, right, splat, total
+from labkit.runtime.kernels._vectors import add, fma, load, mul, permute, pick, prefetch, right, splat, store, total
 
 AHEAD = 512  # words to prefetch ahead: weights from memory then cost almost what cached ones do
 
@@ -75,5 +78,33 @@ def _groups(bits: int, steps: int) -> Any:
     return lookup_linear_groups
 
 
+@kernel
+def lookup_linear_pairs(words, x, table, scales, sums, y):  # type: ignore[no-untyped-def]
+    """y[o] = scales[o] · Σ table[code] · x for codes of 2 bits.
+
+    words: (inputs / 16, out) int32, the codes of 16 inputs each. x: (inputs,) float32. table: (2, 16) float32, what the lower
+    and the higher code of a pair stand for. scales, y: (out,), a multiple of `LANES`. sums: room for (inputs / 2, 16) float32.
+    """
+    out, low, high = y.size, load(table, 0, 16), load(table, 16, 16)
+    for pair in range(x.size // 2):
+        store(sums, 16 * pair, fma(high, splat(x[2 * pair + 1], 16), mul(low, splat(x[2 * pair], 16))))
+    for o in range(0, out, LANES):
+        store(y, o, splat(np.float32(0), LANES))
+    for j in range(x.size // 16):
+        q = 128 * j
+        a, b, c, d = load(sums, q, 16), load(sums, q + 16, 16), load(sums, q + 32, 16), load(sums, q + 48, 16)
+        e, f, g, h = load(sums, q + 64, 16), load(sums, q + 80, 16), load(sums, q + 96, 16), load(sums, q + 112, 16)
+        for o in range(0, out, LANES):
+            w = load(words, j * out + o, LANES)
+            prefetch(words, j * out + o + AHEAD)
+            first = add(add(permute(a, w), permute(b, right(w, 4))), add(permute(c, right(w, 8)), permute(d, right(w, 12))))
+            second = add(add(permute(e, right(w, 16)), permute(f, right(w, 20))), add(permute(g, right(w, 24)), permute(h, right(w, 28))))
+            store(y, o, add(load(y, o, LANES), add(first, second)))
+    for o in range(0, out, LANES):
+        store(y, o, mul(load(y, o, LANES), load(scales, o, LANES)))
+
+
+PAIRS = LANES == 16
+"""Whether `lookup_linear_pairs` is the faster one here."""
 ROWS = {bits: _rows(bits) for bits in (2, 4)}
 GROUPS = {(bits, steps): _groups(bits, steps) for bits in (2, 4) for steps in (1, 2, 4, 8, 16) if steps <= 32 // bits}

@@ -1,14 +1,15 @@
 """Linear layers whose weights are N:M: at most N of every M consecutive inputs of an output.
 
 For one sample a register holds `LANES` outputs: all take the same group of inputs, and a permutation gives each output the
-input that its own index names. For many samples a register holds samples of one input, and whole columns are kept instead
-of indices, since each is read once for many products.
+input that its own index names. For many samples a register holds samples of one input, and the values go
+chunk by chunk of inputs.
 """
 
 from typing import Any
 
 import numpy as np
 
+from labkit.formats.n_m import SIZES
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES
 from labkit.runtime.kernels._vectors import add, clip, entry, fma, load, pick, right, splat, store
@@ -17,17 +18,18 @@ PER_WORD = {1: 32, 2: 16, 3: 8, 4: 8}
 """Indices in a word, by bits of an index: a multiple of four, so that four sums can take turns."""
 
 
-def _one(n: int, m: int) -> Any:
+def _one(m: int) -> Any:
     """Make the kernel for one sample."""
     bits = m.bit_length() - 1
     per, two, three, four = PER_WORD[bits], 2 * bits, 3 * bits, 4 * bits
 
     @kernel
-    def n_m_linear_one(values, words, x, y):  # type: ignore[no-untyped-def]
-        """y[o] = Σ value · x[group · m + index].
+    def n_m_linear_one(values, words, starts, x, y):  # type: ignore[no-untyped-def]
+        """y[o] = Σ value · x[start of the group + index].
 
         values: (blocks of outputs, slots, LANES) float32, flat; words: (blocks, slots / per, LANES) int32 with the indices
-        of `per` consecutive slots of an output. x: padded, so that a whole register can be read of each group. y: (blocks · LANES).
+        of `per` consecutive slots of an output. starts: int64, the first input of each slot's group. x: padded, so that a whole
+        register can be read of each group. y: (blocks · LANES).
         """
         blocks = y.size // LANES
         count = words.size // (blocks * LANES) if blocks else 0
@@ -38,10 +40,10 @@ def _one(n: int, m: int) -> Any:
                 w = load(words, (block * count + word) * LANES, LANES)
                 slot = word * per
                 for _ in range(0, per, 4):
-                    a = fma(load(values, at, LANES), pick(x, slot // n * m, w, m), a)
-                    b = fma(load(values, at + LANES, LANES), pick(x, (slot + 1) // n * m, right(w, bits), m), b)
-                    c = fma(load(values, at + 2 * LANES, LANES), pick(x, (slot + 2) // n * m, right(w, two), m), c)
-                    d = fma(load(values, at + 3 * LANES, LANES), pick(x, (slot + 3) // n * m, right(w, three), m), d)
+                    a = fma(load(values, at, LANES), pick(x, entry(starts, slot), w, m), a)
+                    b = fma(load(values, at + LANES, LANES), pick(x, entry(starts, slot + 1), right(w, bits), m), b)
+                    c = fma(load(values, at + 2 * LANES, LANES), pick(x, entry(starts, slot + 2), right(w, two), m), c)
+                    d = fma(load(values, at + 3 * LANES, LANES), pick(x, entry(starts, slot + 3), right(w, three), m), d)
                     w, slot, at = right(w, four), slot + 4, at + 4 * LANES
             store(y, block * LANES, add(add(a, b), add(c, d)))
 
@@ -52,25 +54,26 @@ def _many(wide: int) -> Any:
     """Make the kernel for `wide` samples at a time."""
 
     @kernel
-    def n_m_linear(values, columns, x, y, first, last, batch, chunk, bias, low, high):  # type: ignore[no-untyped-def]
-        """Columns first to last of y (out, batch) = limited (values · x + bias).
+    def n_m_linear(values, places, x, y, batch, chunk, span, bias, low, high):  # type: ignore[no-untyped-def]
+        """Y (out, batch) = limited (values · x + bias).
 
-        values: (out, slots) float32, flat, out even, so that two rows take turns; columns: their inputs, int32. x: (inputs, batch), flat. chunk: slots of a row
-        that are treated before the next row, so that the inputs they read stay in the first cache.
+        values: float32, flat, of each chunk (out, slots of a row in it); out is even, so that two rows take turns. places: of
+        each value among the chunk's inputs, uint8. x: (inputs, batch), flat. chunk: slots of a row that are treated before
+        the next row, span: their inputs, so few that what is read stays in the first cache.
         """
         out = bias.size
         slots = values.size // out if out else 0
-        for t in range(first, last, wide):
+        for t in range(0, batch, wide):
             for start in range(0, max(slots, 1), chunk):
-                stop = min(start + chunk, slots)
+                size, from_x = min(chunk, slots - start), start // chunk * span * batch + t
                 for o in range(0, out, 2):
-                    at, n = o * batch + t, o * slots + start
+                    at, n = o * batch + t, start * out + o * size
                     a = splat(bias[o], wide) if start == 0 else load(y, at, wide)
                     b = splat(bias[o + 1], wide) if start == 0 else load(y, at + batch, wide)
-                    for s in range(n, n + stop - start):
-                        a = fma(splat(entry(values, s), wide), load(x, np.int64(entry(columns, s)) * batch + t, wide), a)
-                        b = fma(splat(entry(values, s + slots), wide), load(x, np.int64(entry(columns, s + slots)) * batch + t, wide), b)
-                    if stop == slots:
+                    for s in range(n, n + size):
+                        a = fma(splat(entry(values, s), wide), load(x, from_x + np.int64(entry(places, s)) * batch, wide), a)
+                        b = fma(splat(entry(values, s + size), wide), load(x, from_x + np.int64(entry(places, s + size)) * batch, wide), b)
+                    if start + chunk >= slots:
                         a, b = clip(a, low, high), clip(b, low, high)
                     store(y, at, a)
                     store(y, at + batch, b)
@@ -78,16 +81,7 @@ def _many(wide: int) -> Any:
     return n_m_linear
 
 
-_made: dict[tuple[int, int], Any] = {}
-
-
-def one_of(n: int, m: int) -> Any:
-    """Return the kernel for one sample; made when first asked for, since there are many pairs."""
-    if (n, m) not in _made:
-        _made[n, m] = _one(n, m)
-    return _made[n, m]
-
-
+ONE = {m: _one(m) for m in SIZES}
 MANY = {wide: _many(wide) for wide in (LANES, 4 * LANES)}
-INPUTS = 256
-"""Inputs whose columns of four registers stay in the first cache."""
+INPUTS = min(2048 // LANES, 256)
+"""Inputs of a chunk: their columns of four registers take at most 32 KB, as the first cache; a place fits a byte."""

@@ -4,12 +4,16 @@ Values are (n, c, h, w), as outside of the kernels; a linear layer is a convolut
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labkit.runtime.steps import Step, bias_of
+from labkit.formats import Format
+from labkit.formats.codebook import CodebookTensor
+from labkit.formats.ternary import TernaryTensor
+from labkit.runtime.steps import Step, bias_of, value_shapes
 
 Values = NDArray[np.float32]
 
@@ -36,6 +40,43 @@ def csr_conv_one(x: Values, step: Step) -> Values:
     return np.concatenate([csr_conv(image[None], step) for image in x])
 
 
+def dense_conv_one(x: Values, step: Step) -> Values:
+    """Convolve image by image with a weight that has no zeros to speak of."""
+    return csr_conv_one(x, step)
+
+
+def dense_linear_one(x: Values, step: Step) -> Values:
+    """Apply a linear layer to (n, features)."""
+    return csr_conv(x[:, :, None, None], step)[:, :, 0, 0]
+
+
+def byte_lookup_linear(x: Values, step: Step) -> Values:
+    """Multiply the step's weight by inputs that are rounded to bytes, each sample by its own largest value, and limit the result.
+
+    Where the weight is looked up in a table of at most 16 entries that are not whole numbers within 127 of each other, these
+    are rounded to 126 steps between the least and the largest.
+    """
+    if step.weight is None:
+        raise TypeError(f"{step.name} must have a weight")
+    weight = step.weight.unpack().astype(np.float64)
+    table = _table(step.weight)
+    if table is not None and not ((table == np.rint(table)).all() and np.ptp(table) <= 127):
+        size = np.ptp(table) / 126 or abs(table[0])
+        weight = np.rint(weight / size) * size
+    peak = np.maximum(np.abs(x).max(axis=1, keepdims=True), np.float32(1e-30))
+    whole = np.rint(x * (np.float32(127) / peak)).astype(np.float64)
+    return _limited(whole @ weight.T * (peak / np.float32(127)) + bias_of(step), step)
+
+
+def _table(weight: Format) -> NDArray[np.float64] | None:
+    """Return what a weight's codes stand for, where scales do not come on top of it."""
+    if isinstance(weight, CodebookTensor) and weight.bits <= 4:
+        return weight.centroids.astype(np.float64)
+    if isinstance(weight, TernaryTensor) and weight.negative_scales is not None and weight.scales.size == 1:
+        return np.array([-float(weight.negative_scales[0]), 0, float(weight.scales[0])])
+    return None
+
+
 def add(x: Values, other: Values, step: Step) -> Values:
     """Add two values and limit the sum."""
     return _limited(x.astype(np.float64) + other, step)
@@ -43,7 +84,9 @@ def add(x: Values, other: Values, step: Step) -> Values:
 
 def max_pool(x: Values, step: Step) -> Values:
     """Take the maximum over windows and limit it."""
-    padded, (h, w) = _padded(x, step, -np.inf), _size(x, step)
+    h, w = value_shapes([replace(step, inputs=(0,))], x.shape[1:])[1][1:]
+    beyond = (step.kernel[0] + step.stride[0], step.kernel[1] + step.stride[1])  # at least what a last window reaches beyond
+    padded = np.pad(_padded(x, step, -np.inf), ((0, 0), (0, 0), (0, beyond[0]), (0, beyond[1])), constant_values=-np.inf)
     taps = [_tap(padded, step, i, j, h, w) for i in range(step.kernel[0]) for j in range(step.kernel[1])]
     return _limited(np.max(taps, axis=0), step)
 
@@ -90,8 +133,10 @@ def interpret(steps: Sequence[Step], x: Values) -> Values:
         inputs = [values[n] for n in step.inputs]
         if step.op == "flatten":
             values.append(inputs[0].reshape(len(x), -1))
+        elif step.op == "linear" and step.input_bits == 8:
+            values.append(byte_lookup_linear(inputs[0], step))
         elif step.op == "linear":
-            values.append(csr_conv(inputs[0][:, :, None, None], step)[:, :, 0, 0])
+            values.append(dense_linear_one(inputs[0], step))
         else:
             values.append(_KERNELS[step.op](*inputs, step))
     return values[-1]

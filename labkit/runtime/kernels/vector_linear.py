@@ -36,9 +36,9 @@ def _four(wide: int) -> Any:
     """Make the kernel for `wide` samples at a time and blocks of four outputs."""
 
     @kernel
-    def vector_linear_4(values, columns, pointers, x, y, first, last, batch, bias, low, high):  # type: ignore[no-untyped-def]
-        """Columns first to last of y (block rows · 4, batch) = limited (values · x + bias); x: (inputs, batch), flat."""
-        for t in range(first, last, wide):
+    def vector_linear_4(values, columns, pointers, x, y, batch, bias, low, high):  # type: ignore[no-untyped-def]
+        """Y (block rows · 4, batch) = limited (values · x + bias); x: (inputs, batch), flat."""
+        for t in range(0, batch, wide):
             for row in range(pointers.size - 1):
                 o = 4 * row
                 a, b = splat(bias[o], wide), splat(bias[o + 1], wide)
@@ -60,9 +60,9 @@ def _eight(wide: int) -> Any:
     """Make the kernel for `wide` samples at a time and blocks of eight outputs."""
 
     @kernel
-    def vector_linear_8(values, columns, pointers, x, y, first, last, batch, bias, low, high):  # type: ignore[no-untyped-def]
+    def vector_linear_8(values, columns, pointers, x, y, batch, bias, low, high):  # type: ignore[no-untyped-def]
         """As `vector_linear_4`, for blocks of eight."""
-        for t in range(first, last, wide):
+        for t in range(0, batch, wide):
             for row in range(pointers.size - 1):
                 o = 8 * row
                 a, b, c, d = splat(bias[o], wide), splat(bias[o + 1], wide), splat(bias[o + 2], wide), splat(bias[o + 3], wide)

@@ -9,6 +9,7 @@ window.labkitPage = (() => {
   const BUILD_LIMIT_MS = 60000;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   let progressAt = performance.now();
+  let hasKernel = false; // the page has its name long before
   let kernelLost = false;
 
   function chosenTheme() {
@@ -57,6 +58,10 @@ window.labkitPage = (() => {
   function say(text) {
     const line = document.querySelector(".lk-loading-text");
     if (line && line.textContent !== text) line.textContent = text;
+  }
+
+  function kernelStarted() {
+    hasKernel = true;
   }
 
   function progress(index, count) {
@@ -154,7 +159,7 @@ window.labkitPage = (() => {
   }
 
   async function pulse() {
-    const id = kernelId();
+    const id = hasKernel ? kernelId() : null;
     if (!id || kernelLost || document.hidden) return;
     const base = document.body.dataset.baseUrl.replace(/voila\/$/, "");
     try {
@@ -174,5 +179,5 @@ window.labkitPage = (() => {
   document.addEventListener("visibilitychange", pulse);
   window.addEventListener("pageshow", pulse);
   setInterval(pulse, PULSE_MS);
-  return { paint, progress, stillWorking, cellsDone, fail };
+  return { paint, kernelStarted, progress, stillWorking, cellsDone, fail };
 })();

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from labkit.core.errors import ModelError
 from labkit.runtime.kernels import reference_int
-from labkit.runtime.kernels.int8_linear import SAMPLES, BlockInt8Linear, multiplier_of, requantize, requantized
+from labkit.runtime.kernels.int8_linear import MOST_SAMPLES, SAMPLES, BlockInt8Linear, multiplier_of, requantize, requantized
 
 
 @given(
-    count=st.sampled_from([1, 3, SAMPLES - 1, SAMPLES, SAMPLES + 1]),
+    count=st.sampled_from([0, 1, 3, SAMPLES - 1, SAMPLES, SAMPLES + 1, MOST_SAMPLES + 1]),
     shape=st.sampled_from([(1, 1), (3, 5), (8, 64), (5, 1027), (2, 512)]),
     density=st.sampled_from([0.0, 0.2, 1.0]),
     extreme=st.booleans(),
@@ -30,6 +30,15 @@ def test_block_int8_linear_is_exact(count, shape, density, extreme, seed):
     got = BlockInt8Linear(codes, added)(x)
     assert got.dtype == np.int32
     assert (got == reference_int.block_int8_linear(x, codes) + added).all()
+
+
+def test_calls_of_changing_batches_do_not_disturb_each_other():
+    rng = np.random.default_rng(3)
+    codes = rng.integers(-128, 128, (6, 30)).astype(np.int8)
+    layer = BlockInt8Linear(codes)
+    for count in (70, 1, 257, 70):
+        x = rng.integers(0, 256, (count, 30), np.uint8)
+        assert (layer(x) == reference_int.block_int8_linear(x, codes)).all()
 
 
 def test_a_sum_that_may_not_fit_is_refused():

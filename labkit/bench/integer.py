@@ -1,0 +1,29 @@
+"""Layers on int8 weights and uint8 inputs."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from labkit.bench import _peers
+from labkit.bench._case import Case, difference, rng, zeros
+from labkit.runtime.kernels.int8_linear import BlockInt8Linear
+
+
+def bytes_in_blocks() -> Iterator[Case]:
+    """Int8, dense and in blocks of four inputs, against float32, torch's int8 and ONNX Runtime's."""
+    x = rng().integers(0, 256, (64, 1024), np.uint8)
+    floats = torch.from_numpy(x.astype(np.float32))
+    for share in (0.0, 0.75, 0.9):
+        kept = np.repeat(rng().random((1024, 256)) >= share, 4, axis=1)
+        codes = (rng().integers(-127, 128, (1024, 1024)) * kept).astype(np.int8)
+        layer, dense = BlockInt8Linear(codes), torch.from_numpy(codes.astype(np.float32))
+        error = difference(layer(x), x.astype(np.int64) @ codes.astype(np.int64).T)
+        peers = _peers.torch_int8(torch.from_numpy(x), torch.from_numpy(codes)) | _peers.onnx_int8(x, codes)
+        calls = partial(layer, x), partial(F.linear, floats, dense)
+        yield Case("block_int8_linear", "block_int8", codes.shape, 64, zeros(share), *calls, error, peers)
+
+
+CASES = (bytes_in_blocks,)

@@ -1,0 +1,137 @@
+"""What the plans of a sparse stage share: places in an arena, a table of operations, and the weights that its rows name."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labkit.runtime.arena import Layout, Place
+from labkit.runtime.kernels._simd import aligned
+from labkit.runtime.kernels.interpret import ADD, AVERAGE_POOL, CLIP, COLUMNS, MAX_POOL
+from labkit.runtime.steps import Shape, Step
+
+Values = dict[int, NDArray[np.float32]]
+
+_KINDS = (np.int64, np.int32, np.float32, np.float32, np.float32)  # of pointers, offsets, values, bias and dense weights
+_OPERATIONS = {"add": ADD, "max_pool": MAX_POOL, "average_pool": AVERAGE_POOL, "clip": CLIP}
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What a plan is made for.
+
+    Attributes:
+        steps: (number of the value it makes, step), in execution order.
+        shapes: of all values of the program.
+        inputs, outputs: numbers of the values that are read from outside, and of those that are handed out.
+        fused: poolings in the store of a convolution: number of the convolution → of the pooling.
+        borders: zeros that values need around them.
+    """
+
+    steps: Sequence[tuple[int, Step]]
+    shapes: Sequence[Shape]
+    inputs: Sequence[int]
+    outputs: Sequence[int]
+    fused: dict[int, int]
+    borders: dict[int, int]
+
+
+class Plan(ABC):
+    """A stretch of steps, planned for pixels of `lanes` images side by side.
+
+    Attributes:
+        names: of the rows of the table: a layer's, or a layer's and the pooling's that is fused into it.
+    """
+
+    def __init__(self, stretch: Stretch, lanes: int) -> None:
+        self.names: list[str] = []
+        self.shapes, self.layout, self.places = stretch.shapes, Layout(lanes), {}  # type: Sequence[Shape], Layout, dict[int, Place]
+        self._borders = stretch.borders
+        self._rows: list[list[int]] = []
+        self._limits: list[tuple[float, float]] = []
+        self._stored: list[tuple[NDArray[Any], ...]] = []
+        self._so_far = [0] * len(_KINDS)
+        for n in stretch.inputs:
+            self._place(n)
+        for number, step in stretch.steps:
+            if step.op == "flatten":
+                self.places[number] = self.places[step.inputs[0]]
+            elif number not in stretch.fused.values():
+                self._add(step, number, stretch.fused.get(number, number))
+
+    @abstractmethod
+    def conv_row(self, step: Step, shape: Shape, source: Place, to: Place, pooled: bool) -> list[int]:
+        """Return the row of a convolution; one whose window is the whole image stands for a linear layer.
+
+        Args:
+            step: the convolution.
+            shape: of what it makes, before pooling.
+            source: where its input is.
+            to: where its output goes.
+            pooled: whether 2×2 max pooling is fused into the store.
+        """
+
+    def store(
+        self, pointers: NDArray[np.int64], offsets: NDArray[Any], values: NDArray[np.float32], bias: NDArray[np.float32]
+    ) -> list[int]:
+        """Keep the packed weights of a row, and return where its pointers and its bias begin."""
+        starts = [self._so_far[0], self._so_far[3]]
+        self._keep(pointers + self._so_far[1], offsets, values, bias, np.zeros(0, np.float32))
+        return starts
+
+    def store_blocks(
+        self, offsets: NDArray[Any], weights: NDArray[np.float32], bias: NDArray[np.float32], pointers: NDArray[np.int64]
+    ) -> list[int]:
+        """Keep the weights of a row that has them in blocks; return where its pointers, offsets, bias and weights begin."""
+        starts = [self._so_far[n] for n in (0, 1, 3, 4)]
+        fill = np.zeros(offsets.size, np.float32)  # so that offsets and values count alike
+        self._keep(pointers, offsets.reshape(-1), fill, bias, weights.reshape(-1))
+        return starts
+
+    def freeze(self) -> None:
+        """Turn the lists into the arrays that kernels read, once all is placed."""
+        self.table = np.array(self._rows, np.int64).reshape(-1, COLUMNS)
+        self.limits = np.array(self._limits, np.float32).reshape(-1, 2)
+        self.weights = tuple(_joined([each[n] for each in self._stored], kind) for n, kind in enumerate(_KINDS))
+        self.arena = aligned(self.layout.size)
+
+    def _keep(self, *arrays: NDArray[Any]) -> None:
+        self._stored.append(arrays)
+        self._so_far = [total + len(array) for total, array in zip(self._so_far, arrays, strict=True)]
+
+    def _place(self, number: int) -> Place:
+        shape = self.shapes[number]
+        image = shape if len(shape) == 3 else (shape[0], 1, 1)
+        place = self.places[number] = self.layout.value(*image, self._borders.get(number, 0))
+        return place
+
+    def _add(self, step: Step, number: int, target: int) -> None:
+        """Add the row of one step to the table."""
+        source, other, to = self.places[step.inputs[0]], self.places[step.inputs[-1]], self._place(target)
+        if step.op in ("conv", "linear"):
+            shape = self.shapes[number]
+            if step.op == "linear":
+                one, none = (1, 1), (0, 0)
+                step = replace(step, kernel=(source.rows, source.columns), stride=one, padding=none, dilation=one, groups=1)
+                shape = (*shape, 1, 1)
+            row = self.conv_row(step, shape, source, to, target != number)
+        else:
+            row = [_OPERATIONS[step.op], source.inside, other.inside, to.inside, to.channels, to.rows, to.columns]
+            row += [source.pitch, source.plane, other.pitch, other.plane, to.pitch, to.plane, source.rows, source.columns]
+            row += [*step.kernel, *step.stride, *step.padding]
+        self._rows.append(row + [0] * (COLUMNS - len(row)))
+        self._limits.append((step.low, step.high))
+        self.names.append(step.name + (" + pool" if target != number else ""))
+
+
+def _joined(arrays: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:
+    """Return arrays one after another, from a multiple of 64 bytes on where an entry takes four."""
+    whole: NDArray[Any] = np.concatenate([np.zeros(0, kind), *arrays]).astype(kind)
+    if whole.itemsize != 4:
+        return whole
+    out: NDArray[Any] = aligned(whole.size).view(kind)
+    out[:] = whole
+    return out

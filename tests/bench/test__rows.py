@@ -1,0 +1,45 @@
+"""A row holds what was timed, and the ratios of what was timed together."""
+
+from labkit import bench
+from labkit.bench._case import NUMPY_DENSE
+
+
+def call(times):
+    return lambda: sum(range(times))
+
+
+def test_a_ratio_is_that_of_the_two_calls():
+    calls = [0, 0]
+
+    def count(n, times):
+        calls[n] += 1
+        return sum(range(times))
+
+    peers = {"peer": call(1_000_000), "slower": call(4_000_000)}
+    case = bench.Case("k", "f", (1,), 1, bench.zeros(0.5), lambda: count(0, 1000), lambda: count(1, 250_000), 0.0, peers)
+    row = bench.measured(case, 5)
+    assert calls[0] == calls[1] > 5
+    assert row.ratio_vs_dense > 10
+    assert row.spread[0] <= row.ratio_vs_dense <= row.spread[1]
+    assert row.best_peer == "peer"
+    assert row.peers["slower"] > row.ratio_vs_best_peer == row.peers["peer"] > row.ratio_vs_dense
+
+
+def test_numpy_is_a_peer_only_where_it_beats_torch():
+    def peers(times):
+        case = bench.Case("k", "f", (1,), 1, bench.bits(4), call(1000), call(50_000), 0.0, {NUMPY_DENSE: call(times)})
+        return bench.measured(case, 5)
+
+    assert peers(10_000).best_peer == NUMPY_DENSE
+    slower = peers(200_000)
+    assert slower.best_peer is None
+    assert slower.ratio_vs_best_peer is None
+    assert slower.peers == {}
+    assert bench.in_words(slower)[4] == "4 bits"
+    assert bench.in_words(slower)[7:9] == ("–", "–")
+
+
+def test_a_setting_is_zeros_or_bits():
+    assert bench.zeros(0.9) == bench.Setting("90%", 0.9, None)
+    assert bench.bits(1) == bench.Setting("1 bit", None, 1)
+    assert bench.bits(2, "ternary").words == "ternary"

@@ -1,0 +1,159 @@
+"""Where kernels cannot be forked, one waits for the next visitor."""
+
+import asyncio
+import json
+import logging
+import re
+import sys
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from jupyter_server._tz import utcnow
+
+from benchmarks import _browser
+from labkit.serve import _spare
+from labkit.serve._kernels import LabKernelManager
+from labkit.serve._spare import Spare
+from tests.serve.test_app import below, wait_until
+
+TOY_LABS = Path(__file__).resolve().parents[1] / "browser" / "toy_labs"
+WITHOUT_FORKS = (
+    "import sys; from pathlib import Path; from labkit.serve import _fork, _preload, _spare, app\n"
+    "_fork.forks_safely, _spare.PAUSE_S = lambda: False, 0.5\n"
+    "_spare.LOAD = 'import builtins; builtins.loaded_ahead = True'\n"
+    f"app.serve(None, port=int(sys.argv[1]), open_browser=False, folder=Path({str(TOY_LABS)!r}))"
+)
+
+
+def run(work):
+    """Run a coroutine in a thread of its own: Playwright's event loop may be running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
+class Client:
+    """Of a kernel that does at once what it is asked."""
+
+    def __init__(self, asked):
+        self.asked = asked
+
+    def start_channels(self):
+        self.asked.append("start")
+
+    def stop_channels(self):
+        self.asked.append("stop")
+
+    async def wait_for_ready(self, timeout):
+        self.asked.append("ready")
+
+    async def execute(self, code, **options):
+        self.asked.append(code)
+
+
+class Manager:
+    """Starts kernels that are only names."""
+
+    def __init__(self):
+        self.started, self.asked, self.full, self.living = [], [], False, True
+
+    def is_full(self):
+        return self.full
+
+    async def start_lab(self, kernel_id, told):
+        self.started.append(kernel_id)
+        return SimpleNamespace(client=lambda: Client(self.asked))
+
+    async def alive(self, kernel_id):
+        return self.living
+
+
+@pytest.fixture
+def manager(monkeypatch):
+    monkeypatch.setattr(_spare, "PAUSE_S", 0.0)
+    return Manager()
+
+
+def spare_of(manager):
+    return Spare(manager, {}, logging.getLogger("test"))
+
+
+def test_the_next_is_started_when_one_is_taken(manager):
+    async def work():
+        spare = spare_of(manager)
+        spare.begin()
+        await asyncio.sleep(0.05)
+        first, future = await spare.take()
+        await asyncio.sleep(0.05)
+        return first, (await future) is not None, spare.kernel_id
+
+    first, has_manager, second = run(work())
+    assert manager.started == [first, second]
+    assert has_manager
+    assert manager.asked == ["start", "ready", _spare.LOAD, "stop"] * 2
+
+
+def test_one_that_has_died_is_not_handed_out(manager):
+    async def work():
+        spare = spare_of(manager)
+        spare.begin()
+        await asyncio.sleep(0.05)
+        manager.living = False
+        taken = await spare.take()
+        await asyncio.sleep(0.05)
+        return taken, spare.kernel_id
+
+    taken, after = run(work())
+    assert taken is None
+    assert after == manager.started[1]
+
+
+def test_none_is_started_without_memory_and_the_next_visitor_makes_it_try_again(manager):
+    async def work():
+        spare = spare_of(manager)
+        manager.full = True
+        spare.begin()
+        await asyncio.sleep(0.05)
+        assert manager.started == []
+        manager.full = False
+        assert await spare.take() is None
+        await asyncio.sleep(0.05)
+        return spare.kernel_id
+
+    assert manager.started == [run(work())]
+
+
+def test_the_spare_kernel_is_not_ended_for_being_idle():
+    ended = []
+
+    class Culling(LabKernelManager):
+        async def is_alive(self, kernel_id):
+            return True
+
+        async def shutdown_kernel(self, kernel_id, now=False, restart=False):
+            ended.append(kernel_id)
+
+    kernels = Culling(cull_idle_timeout=0, cull_alone_timeout=100)
+    old = SimpleNamespace(last_activity=utcnow() - timedelta(seconds=5000), execution_state="idle")
+    kernels._kernels, kernels._kernel_connections = {"spare": old, "left": old}, {}
+    kernels.spare = SimpleNamespace(kernel_id="spare")
+    for name in ("spare", "left"):
+        run(kernels.cull_kernel_if_idle(name))
+    assert ended == ["left"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads the process table from /proc")
+def test_a_visitor_gets_the_kernel_that_was_there_before(tmp_path):
+    command = [sys.executable, "-c", WITHOUT_FORKS, "{port}"]
+    with _browser.running_server(tmp_path, tmp_path / "log.txt", command=command) as server:
+        assert wait_until(lambda: len(below(server.process.pid)) == 1, 20)
+        waiting = below(server.process.pid)
+        page = urllib.request.urlopen(server.lab("01_toy"), timeout=60).read().decode()
+        name = json.loads(re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', page, re.S).group(1))["kernelId"]
+        assert name in Path(f"/proc/{waiting[0]}/cmdline").read_text()
+        assert "toy" in page
+        assert wait_until(lambda: len(below(server.process.pid)) == 2, 20)
+    assert "Traceback" not in (tmp_path / "log.txt").read_text()

@@ -90,7 +90,9 @@ def linear_case(kernel: str, packed: Format, batch: int, setting: Setting, input
     return Case(kernel, packed.kind, tuple(packed.shape), batch, setting, *calls, error, peers)
 
 
-def network_case(kernel: str, model: torch.nn.Module, images: Tensor, setting: Setting, formats: str = "auto") -> Case:
+def network_case(
+    kernel: str, model: torch.nn.Module, images: Tensor, setting: Setting, formats: str = "auto", calibration: Tensor | None = None
+) -> Case:
     """Return the case of a network, against torch in channels_last with batch norm folded.
 
     Args:
@@ -99,14 +101,15 @@ def network_case(kernel: str, model: torch.nn.Module, images: Tensor, setting: S
         images: (n, c, h, w), or (n, features).
         setting: what is compressed how far.
         formats: see `labkit.runtime.compile`.
+        calibration: images for the integer formats.
     """
     dense = fold_batch_norm(model).to(memory_format=torch.channels_last)
     best = images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
-    program, x = compile(model, images, formats), images.contiguous().numpy()
+    program, x = compile(model, images, formats, calibration=calibration), images.contiguous().numpy()
     with torch.inference_mode():
         error = difference(program(x), dense(best).numpy())
     found = "+".join(sorted({layer.format for layer in program.layers if layer.format}))
-    peers = _peers.onnx_network(program, x)
+    peers = _peers.onnx_network(program if calibration is None else compile(model, images, "dense"), x)
     return Case(kernel, found, tuple(images.shape[1:]), len(images), setting, lambda: program(x), lambda: dense(best), error, peers)
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from labkit.bench import _peers
 from labkit.bench._case import Case, difference, rng, zeros
-from labkit.runtime.kernels.int8_linear import BlockInt8Linear
+from labkit.runtime.integer_layer import linear_sums
 
 
 def bytes_in_blocks() -> Iterator[Case]:
@@ -19,11 +19,12 @@ def bytes_in_blocks() -> Iterator[Case]:
     for share in (0.0, 0.75, 0.9):
         kept = np.repeat(rng().random((1024, 256)) >= share, 4, axis=1)
         codes = (rng().integers(-127, 128, (1024, 1024)) * kept).astype(np.int8)
-        layer, dense = BlockInt8Linear(codes), torch.from_numpy(codes.astype(np.float32))
+        layer, dense = linear_sums(codes), torch.from_numpy(codes.astype(np.float32))
         error = difference(layer(x), x.astype(np.int64) @ codes.astype(np.int64).T)
         peers = _peers.torch_int8(torch.from_numpy(x), torch.from_numpy(codes)) | _peers.onnx_int8(x, codes)
         calls = partial(layer, x), partial(F.linear, floats, dense)
-        yield Case("block_int8_linear", "block_int8", codes.shape, 64, zeros(share), *calls, error, peers)
+        format_ = "block_int8" if share else "linear"
+        yield Case("int8_linear", format_, codes.shape, 64, zeros(share), *calls, error, peers)
 
 
 CASES = (bytes_in_blocks,)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from labkit import flow
-from labkit.bench._case import Case, network_case, zeros
+from labkit.bench._case import Case, bits, network_case, zeros
 from labkit.core.recipe import Recipe, Step
 from labkit.core.records import Compressed
 from labkit.data.images import Images
@@ -31,4 +31,13 @@ def pruned(name: str, share: float) -> tuple[nn.Module, Images]:
     return flow.compress(Compressed(model=load(name), network=name), recipe, splits).model, splits.test
 
 
-CASES = (networks,)
+def int8_networks() -> Iterator[Case]:
+    """Networks of the zoo in integers from the first layer to the last; the error is what quantization costs the logits."""
+    for name in ("vgg-small-bn", "resnet-small", "mobilenet-small"):
+        splits = flow.load_data(Recipe(name, "fashion-mnist", ()))
+        for formats in ("int8", "int8_fast"):
+            images, calibration = splits.test[:64].tensor(), splits.train[:256].tensor()
+            yield network_case(f"{name} {formats}", load(name), images, bits(8), formats, calibration)
+
+
+CASES = (networks, int8_networks)

@@ -19,17 +19,24 @@ from labkit.core.records import Compressed
 from labkit.formats import smallest
 from labkit.models.fold import fold_batch_norm, trace
 from labkit.models.zoo import check_finite
+from labkit.runtime.calibrate import activation_ranges, activations_of
 from labkit.runtime.choose import ANY, with_formats, with_values
 from labkit.runtime.coded import with_inputs
 from labkit.runtime.program import Program
+from labkit.runtime.quantize import as_integers
 from labkit.runtime.steps import Pair, Step
 
+INTEGER = ("int8", "int8_fast")
 INPUTS = ("float32", "int8")
 _NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
 
 
 def compile(  # noqa: A001  # what it is called everywhere
-    compressed_or_model: Compressed | nn.Module, example: Tensor | np.ndarray[Any, Any], formats: str = "auto", inputs: str = "float32"
+    compressed_or_model: Compressed | nn.Module,
+    example: Tensor | np.ndarray[Any, Any],
+    formats: str = "auto",
+    inputs: str = "float32",
+    calibration: Tensor | np.ndarray[Any, Any] | None = None,
 ) -> Program:
     """Compile a network into a program that computes what it computes in eval mode.
 
@@ -40,18 +47,19 @@ def compile(  # noqa: A001  # what it is called everywhere
         formats: "auto" measures which of the formats are fastest here, with the threads that are set now; it takes about a second,
             and the first time longer, since kernels are compiled (`labkit warm` does that ahead). "rule" goes by the share of
             zeros: at once, and the same on every machine. Or one of `FORMATS` for all weights. A weight that has a coded value
-            in `Compressed.values` keeps that, whatever is asked for, and a batch norm behind it stays a step of its own.
+            in `Compressed.values` keeps that, whatever is asked for, and a batch norm behind it stays a step of its own. "int8"
+            makes everything between input and output integers, bit for bit what `labkit.runtime.simulation` says; "int8_fast"
+            lets oneDNN round, within one code of a layer's exact result.
         inputs: "float32", or "int8": linear layers whose weights are codes of at most four bits round each sample's inputs to
             bytes by its largest value, which makes their products those of integers; see `labkit.runtime.coded`.
+        calibration: float32 images (n, …) as the network gets them, a few hundred, for the integer formats: each activation
+            without codes in `Compressed.activations` takes the range that it has on these.
 
     Raises:
-        ConfigError: `formats` or `inputs` is none of these.
-        ModelError: the model does something that cannot be lowered, or a weight is NaN or infinite.
+        ConfigError: `formats` or `inputs` is none of these, or one of the arguments does not go with the formats.
+        ModelError: the model does something that cannot be lowered, a weight is NaN or infinite, or an activation has no codes.
     """
-    if formats not in ANY:
-        raise ConfigError(f"compile.formats must be one of {', '.join(ANY)}, got {formats!r}")
-    if inputs not in INPUTS:
-        raise ConfigError(f"compile.inputs must be one of {', '.join(INPUTS)}, got {inputs!r}")
+    _check(formats, inputs, calibration is not None)
     if isinstance(compressed_or_model, Compressed):
         model, note, values = compressed_or_model.model, {"network": compressed_or_model.network}, compressed_or_model.values
     else:
@@ -61,7 +69,24 @@ def compile(  # noqa: A001  # what it is called everywhere
     steps, image = _Lowering(folded).steps(), tuple(example.shape[1:])
     steps = with_values(steps, values)
     steps = with_inputs(steps) if inputs == "int8" else steps
-    return Program(with_formats(steps, image, max(1, len(example)), formats), image, note)
+    steps = with_formats(steps, image, max(1, len(example)), "dense" if formats in INTEGER else formats)
+    if formats in INTEGER:
+        known = dict(compressed_or_model.activations) if isinstance(compressed_or_model, Compressed) else {}
+        if calibration is not None:
+            known = activations_of(activation_ranges(steps, image, np.asarray(calibration))) | known
+        steps = as_integers(steps, known, exact=formats == "int8")
+    return Program(steps, image, note)
+
+
+def _check(formats: str, inputs: str, calibrates: bool) -> None:
+    if formats not in (*ANY, *INTEGER):
+        raise ConfigError(f"compile.formats must be one of {', '.join((*ANY, *INTEGER))}, got {formats!r}")
+    if inputs not in INPUTS:
+        raise ConfigError(f"compile.inputs must be one of {', '.join(INPUTS)}, got {inputs!r}")
+    if calibrates and formats not in INTEGER:
+        raise ConfigError(f"compile.calibration is for the formats {' and '.join(INTEGER)}, not for {formats!r}: leave it out")
+    if inputs != "float32" and formats in INTEGER:
+        raise ConfigError(f"compile.inputs is for formats of floats: in {formats!r} all inputs are bytes, leave it out")
 
 
 class _Lowering:

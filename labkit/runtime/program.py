@@ -1,14 +1,14 @@
 """A program: a packed network that runs on NumPy arrays.
 
-Its steps are cut into stages: image stages and vector stages of sparse kernels, and dense stages that torch runs. Between
-stages values are ordinary arrays; within a stage they stay in its own layout.
+Its steps are cut into stages: image stages and vector stages of sparse kernels, dense stages that torch runs, and integer
+stages. Between stages values are ordinary arrays; within a stage they stay in its own layout.
 """
 
 import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -16,11 +16,12 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from labkit.core.errors import ConfigError, FileFormatError
+from labkit.core.errors import ConfigError, FileFormatError, ModelError
 from labkit.core.files import write_atomic
 from labkit.formats import Format
 from labkit.formats.dense import DenseTensor
 from labkit.formats.file import from_bytes, read, to_bytes
+from labkit.runtime.affine import value_codes
 from labkit.runtime.steps import MOST_VALUES, Shape, Step, from_plain, to_plain, value_shapes
 
 _KIND = "program"
@@ -43,7 +44,7 @@ class Layer:
         density: share of the weight's entries that are stored; 1 without a weight.
         packed_bytes: of weight and bias.
         shape: of what it makes, without the batch.
-        input_bits: 8 where its inputs are rounded to bytes, else 32.
+        input_bits: 8 where its inputs are bytes or rounded to bytes, else 32.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Program:
 
     Raises:
         FileFormatError: the steps do not fit each other.
+        ModelError: an integer step has sums or a multiplier that are out of range.
     """
 
     def __init__(self, steps: Sequence[Step], image: Shape, note: dict[str, Any] | None = None) -> None:
@@ -155,7 +157,10 @@ class Program:
             raise FileFormatError(f"a program must have 1 to {_MOST_STEPS} steps")
         if not set(tensors) <= {f"{n}.{part}" for n in range(len(plain)) for part in _PARTS}:
             raise FileFormatError("a program's file must hold nothing but its steps' weights and biases")
-        return cls([_step(n, each, tensors) for n, each in enumerate(plain)], tuple(image), header["note"])
+        try:
+            return cls([_step(n, each, tensors) for n, each in enumerate(plain)], tuple(image), header["note"])
+        except ModelError as error:
+            raise FileFormatError(str(error)) from error
 
     def _run(self, x: NDArray[np.float32], spent: list[list[float]] | None) -> NDArray[np.float32]:
         if not isinstance(x, np.ndarray) or x.dtype != _FLOAT32 or x.shape[1:] != self.image:
@@ -189,7 +194,8 @@ def _layer(step: Step, shape: Shape) -> Layer:
         return Layer(step.name, step.op, "", 1.0, 0, shape)
     size = step.weight.packed_bytes + (step.bias.nbytes if step.bias is not None else 0)
     stored = step.weight.stored / max(1, int(np.prod(step.weight.shape)))
-    return Layer(step.name, step.op, step.weight.kind, stored, size, shape, step.input_bits)
+    reads_codes = step.bias is not None and step.bias.dtype == np.int32
+    return Layer(step.name, step.op, step.weight.kind, stored, size, shape, 8 if reads_codes else step.input_bits)
 
 
 def _step(number: int, plain: Any, tensors: dict[str, Format]) -> Step:
@@ -199,30 +205,39 @@ def _step(number: int, plain: Any, tensors: dict[str, Format]) -> Step:
 
 def _stages(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[Stage]:
     """Cut steps into stages: neighbours that run in the same place belong together."""
+    from labkit.runtime.integer import IntegerStage
     from labkit.runtime.kernels.dense import DenseStage
     from labkit.runtime.packed import PackedStage
     from labkit.runtime.sparse import SparseStage
 
+    codes = value_codes(steps)
     places = _places(steps, shapes)
     stages: list[Stage] = []
     for place, run in groupby(range(len(steps)), key=lambda k: places[k]):
         numbers = list(run)
         later = {n for k in range(numbers[-1] + 1, len(steps)) for n in steps[k].inputs} | {len(steps)}
         numbered = [(k + 1, steps[k]) for k in numbers]
-        kind: Any = {"dense": DenseStage, "packed": PackedStage}.get(place, SparseStage)
+        integer = partial(IntegerStage, codes=codes)
+        kind: Any = {"dense": DenseStage, "packed": PackedStage, "integer": integer}.get(place, SparseStage)
         stages.append(kind(numbered, shapes, later))
     return stages
 
 
 def _places(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[str]:
-    """Return where each step runs: "dense", "images" or "packed".
+    """Return where each step runs: "dense", "images", "packed" or "integer".
 
     A convolution whose format knows what is zero runs on groups of images, a linear layer by the kernel of its format; what
     has no kernel runs dense on unpacked weights. A step without a weight, and a linear layer that costs less than the way
     out, run where their first input was made.
     """
     places: list[str] = []
+    made_codes = [False]
     for step in steps:
+        is_integer = step.codes is not None or made_codes[step.inputs[0]]
+        made_codes.append(step.codes is not None)
+        if is_integer:
+            places.append("integer")
+            continue
         source = step.inputs[0]
         beside_images = source > 0 and places[source - 1] == "images" and _has_lanes(step)
         places.append("images" if beside_images else "dense" if step.weight is None else _place_of(step, step.weight))

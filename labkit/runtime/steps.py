@@ -5,7 +5,7 @@ the batch left out.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,24 @@ Shape = tuple[int, ...]
 
 INF = math.inf
 MOST_VALUES = 1 << 26  # entries of one image's activation: a small file must not ask for all memory
-OPS = ("add", "average_pool", "clip", "concat", "conv", "flatten", "hardswish", "linear", "max_pool")
+OPS = ("add", "average_pool", "clip", "concat", "conv", "dequantize", "flatten", "hardswish", "linear", "max_pool", "quantize")
 MOST_INPUTS = 64
+
+
+@dataclass(frozen=True)
+class Affine:
+    """What the codes of a value stand for: r = scale · (q - zero), with q in [0, 255].
+
+    Attributes:
+        scale: a float32, as Python's float.
+        zero: the code of 0.
+        exact: whether sums become codes by a fixed-point multiplier, as card `requantize` says; else the delegate may round
+            them in float, which comes within one code.
+    """
+
+    scale: float
+    zero: int
+    exact: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,23 +45,25 @@ class Step:
     """One operation.
 
     Attributes:
-        op: one of `OPS`; `average_pool` divides the whole image into `kernel` parts, `concat` joins channels, `clip` does nothing but limit.
+        op: one of `OPS`; `average_pool` divides the whole image into `kernel` parts, `concat` joins channels, `clip` does nothing
+            but limit, `quantize` turns floats into codes.
         name: of the layer, as in the model.
         inputs: numbers of the values it reads.
         weight: of `conv` (c_out, c_in / groups, k_h, k_w) and `linear` (c_out, c_in).
-        bias: (c_out,) float32, or None.
+        bias: (c_out,) float32, or None; of a layer that reads codes (c_out,) int32, in units of S_w · S_x.
         kernel, stride, padding, dilation: of `conv` and `max_pool`, vertical and horizontal.
         groups: of `conv`.
         rounds_up: a last window of `max_pool` that reaches beyond the image counts too (torch's `ceil_mode`).
         low, high: the result is limited to [low, high]; ReLU is (0, inf).
         input_bits: 8 where a linear layer's inputs are rounded to bytes, each sample by its own largest value; else 32.
+        codes: what the codes that it makes stand for; None where it makes floats.
     """
 
     op: str
     name: str
     inputs: tuple[int, ...]
     weight: Format | None = None
-    bias: NDArray[np.float32] | None = None
+    bias: NDArray[Any] | None = None
     kernel: Pair = (1, 1)
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
@@ -55,6 +73,7 @@ class Step:
     high: float = INF
     rounds_up: bool = False
     input_bits: int = 32
+    codes: Affine | None = None
 
     @property
     def clips(self) -> bool:
@@ -152,21 +171,23 @@ def _weight(step: Step, dimensions: int, where: str) -> Shape:
     if step.weight is None or len(step.weight.shape) != dimensions or step.groups < 1:
         raise FileFormatError(f"{where} must have a weight of {dimensions} dimensions and at least one group")
     rows = step.weight.shape[0]
-    if step.bias is not None and (step.bias.shape != (rows,) or step.bias.dtype != np.float32):
-        raise FileFormatError(f"{where} must have a bias of {rows} float32")
+    if step.bias is not None and (step.bias.shape != (rows,) or step.bias.dtype not in (np.float32, np.int32)):
+        raise FileFormatError(f"{where} must have a bias of {rows} float32, or int32 where it reads codes")
     return step.weight.shape
 
 
-_RULES = {
+_RULES: dict[str, Callable[[Step, list[Shape], str], Shape]] = {
     "add": _add,
     "average_pool": _average_pool,
     "clip": lambda step, inputs, where: inputs[0],
     "concat": _concat,
     "conv": _conv,
+    "dequantize": lambda step, inputs, where: inputs[0],
     "flatten": lambda step, inputs, where: (math.prod(inputs[0]),),
     "hardswish": lambda step, inputs, where: inputs[0],
     "linear": _linear,
     "max_pool": _max_pool,
+    "quantize": lambda step, inputs, where: inputs[0],
 }
 
 
@@ -176,6 +197,7 @@ def to_plain(step: Step) -> dict[str, Any]:
     limits = {key: None if math.isinf(getattr(step, key)) else getattr(step, key) for key in ("low", "high")}
     unusual: dict[str, Any] = {"rounds_up": True} if step.rounds_up else {}  # left out where it says nothing: files keep their bytes
     unusual |= {} if step.input_bits == 32 else {"input_bits": step.input_bits}
+    unusual |= {} if step.codes is None else {"codes": [step.codes.scale, step.codes.zero, step.codes.exact]}
     return plain | limits | unusual | {"op": step.op, "name": step.name, "groups": step.groups}
 
 
@@ -186,8 +208,8 @@ def from_plain(plain: Any, weight: Format | None, bias: NDArray[Any] | None) -> 
         FileFormatError: a key is missing, unknown or of the wrong type.
     """
     keys = {"op", "name", "inputs", "kernel", "stride", "padding", "dilation", "groups", "low", "high"}
-    if not isinstance(plain, Mapping) or set(plain) - {"rounds_up", "input_bits"} != keys:
-        raise FileFormatError(f"a step must have exactly {', '.join(sorted(keys))}, and may have rounds_up and input_bits")
+    if not isinstance(plain, Mapping) or set(plain) - {"codes", "rounds_up", "input_bits"} != keys:
+        raise FileFormatError(f"a step must have exactly {', '.join(sorted(keys))}, and may have codes, rounds_up and input_bits")
     lists = {key: plain[key] for key in ("inputs", "kernel", "stride", "padding", "dilation")}
     fine = all(isinstance(each, list) and 1 <= len(each) <= MOST_INPUTS and all(type(n) is int for n in each) for each in lists.values())
     fine = fine and all(len(lists[key]) == 2 for key in lists if key != "inputs") and type(plain["groups"]) is int
@@ -199,5 +221,13 @@ def from_plain(plain: Any, weight: Format | None, bias: NDArray[Any] | None) -> 
     low = -INF if plain["low"] is None else float(plain["low"])
     high = INF if plain["high"] is None else float(plain["high"])
     pairs: dict[str, Any] = {key: tuple(value) for key, value in lists.items()}
-    settings: dict[str, Any] = {"rounds_up": "rounds_up" in plain, "input_bits": plain.get("input_bits", 32)}
-    return Step(plain["op"], plain["name"], weight=weight, bias=bias, groups=plain["groups"], low=low, high=high, **settings, **pairs)
+    rest: dict[str, Any] = {"rounds_up": "rounds_up" in plain, "input_bits": plain.get("input_bits", 32), "low": low, "high": high}
+    codes = _affine(plain["codes"]) if "codes" in plain else None
+    return Step(plain["op"], plain["name"], weight=weight, bias=bias, groups=plain["groups"], codes=codes, **rest, **pairs)
+
+
+def _affine(plain: Any) -> Affine:
+    fine = isinstance(plain, list) and len(plain) == 3 and type(plain[0]) in (int, float) and type(plain[1]) is int
+    if not fine or type(plain[2]) is not bool:
+        raise FileFormatError("the codes of a step must be a scale, a zero point and whether they are exact")
+    return Affine(float(plain[0]), plain[1], plain[2])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from labkit.core.progress import SILENT, Progress
 from labkit.formats.binary import BinaryTensor
+from labkit.formats.block_int8 import BlockInt8Tensor
 from labkit.formats.codebook import CodebookTensor
 from labkit.formats.csr import CsrTensor
 from labkit.formats.linear import LinearTensor
@@ -23,7 +24,8 @@ from labkit.runtime.kernels._simd import LANES, aligned
 from labkit.runtime.kernels.interpret import COLUMNS, interpret, interpret_one
 from labkit.runtime.kernels.lanes import AT_ONCE, BY_IMAGE, gather, scatter
 from labkit.runtime.kernels.xnor_linear import XnorLinear
-from labkit.runtime.steps import Step
+from labkit.runtime.program import Program
+from labkit.runtime.steps import Affine, Step
 
 
 def warm(progress: Progress = SILENT) -> Path | None:
@@ -45,6 +47,7 @@ def warm(progress: Progress = SILENT) -> Path | None:
         lambda: scatter(arena, outside, geometry, 0),
         *(partial(_run, step) for step in _steps()),
         _run_signs,
+        *(partial(_run_integers, count) for count in (1, 5 * LANES)),
         lambda: interpret(arena, table, limits, *weights),
         lambda: interpret_one(arena, table, limits, *weights, outside),
     )
@@ -70,6 +73,22 @@ def _steps() -> Iterator[Step]:
         yield Step("linear", weight.kind, (0,), weight)
     for weight in (*rows, *rising, *(LinearTensor.pack(codes, scales, bits=bits, group=group) for bits, group in of_bytes)):
         yield Step("linear", weight.kind, (0,), weight, input_bits=8)
+
+
+def _run_integers(count: int) -> None:
+    """Run a small program of integers on so many images."""
+    codes, weight, bias = Affine(1.0, 0), LinearTensor.pack(np.ones((8, 1, 1, 1)), 1.0), np.zeros(8, np.int32)
+    steps = [
+        Step("quantize", "input", (0,), codes=codes),
+        Step("conv", "conv", (1,), weight, bias, codes=codes),
+        Step("max_pool", "on sums", (2,), kernel=(2, 2), stride=(2, 2), codes=codes),
+        Step("add", "add", (3, 3), codes=codes),
+        Step("max_pool", "on codes", (4,), kernel=(2, 2), stride=(2, 2), codes=codes),
+        Step("average_pool", "mean", (5,), codes=codes),
+        Step("flatten", "flatten", (6,), codes=codes),
+        Step("linear", "fc", (7,), BlockInt8Tensor.pack(np.zeros((8, 8), np.int8), 1.0), bias),
+    ]
+    Program(steps, (1, 4, 4))(np.zeros((count, 1, 4, 4), np.float32))
 
 
 def _run(step: Step) -> None:

@@ -43,8 +43,10 @@ def test_peers_that_are_left_out_are_named(capsys, monkeypatch):
 
 
 def test_a_topic_is_all_its_groups():
-    assert {"sparse_rows", "blocks", "n_of_m", "codes", "signs", "bytes_in_blocks", "convolutions", "networks"} <= set(bench.cases())
-    assert [row.kernel for row in bench.bench("integer", rounds=1)] == ["block_int8_linear"] * 3
+    assert {"sparse_rows", "blocks", "n_of_m", "codes", "signs", "bytes_in_blocks", "convolutions", "networks", "int8_networks"} <= set(
+        bench.cases()
+    )
+    assert [row.kernel for row in bench.bench("integer", rounds=1)] == ["int8_linear"] * 3
 
 
 def test_an_unknown_group_is_refused():

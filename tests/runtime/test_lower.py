@@ -142,7 +142,9 @@ def test_functions_that_cannot_be_lowered_are_named(model, says):
 
 def test_bad_arguments_are_refused():
     model = nn.Sequential(nn.Conv2d(1, 1, 1))
-    with pytest.raises(ConfigError, match=r"compile\.formats must be one of auto, rule, dense, csr, n_m, vector_sparse, got 'coo'"):
+    with pytest.raises(
+        ConfigError, match=r"compile\.formats must be one of auto, rule, dense, csr, n_m, vector_sparse, int8, int8_fast, got 'coo'"
+    ):
         compile(model, torch.zeros(1, 1, 2, 2), "coo")
     model[0].weight.data.fill_(float("nan"))
     with pytest.raises(ModelError, match=r"'0\.weight' holds NaN"):

@@ -1,11 +1,10 @@
-"""Integer linear layers: unsigned activations by signed weights in blocks of four inputs, summed in int32 and requantized.
+"""Integer linear layers: unsigned activations by signed weights in blocks of four inputs, summed in int32.
 
 A 32-bit lane of activations holds four inputs of one sample, so that a block of weights is one word, repeated, and one dot
 product a register. Dense weights are the same with every block stored. All sums are exact.
-Source     Jacob et al. 2017, arXiv:1712.05877; one rounding: halves go up.
+Source     Jacob et al. 2017, arXiv:1712.05877.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -66,40 +65,6 @@ def block_int8_linear_few(x, y, added, pointers, offsets, words, parts, first, l
                 store(y, o * batch + t, sums)
 
 
-@kernel
-def requantize(sums, y, multipliers, shifts, zero, low, high):  # type: ignore[no-untyped-def]
-    """Y = limited (((sums · multiplier + 2^(shift-1)) >> shift) + zero), row by row, to [low, high].
-
-    sums: (out, batch) int32, flat. y: as many uint8 or int8. multipliers, shifts: (out,) int64, see `multiplier_of`.
-    """
-    batch = sums.size // multipliers.size if multipliers.size else 0
-    for o in range(multipliers.size):
-        factor, shift = multipliers[o], shifts[o]
-        half = np.int64(1) << (shift - 1)
-        for n in range(o * batch, (o + 1) * batch):
-            y[n] = min(max(((np.int64(sums[n]) * factor + half) >> shift) + zero, low), high)
-
-
-def multiplier_of(scale: float, layer: str = "a layer") -> tuple[int, int]:
-    """Return (M0, s) with M0 · 2^-s next to a scale and M0 in [2^30, 2^31).
-
-    Args:
-        scale: S_w · S_x / S_y, above 0.
-        layer: named in the error.
-
-    Raises:
-        ModelError: the scale cannot be written so with a shift of 1 to 62.
-    """
-    fraction, exponent = math.frexp(scale if math.isfinite(scale) else 0.0)
-    factor = round(fraction * 2**31)  # Python rounds halves to even
-    if factor == 2**31:
-        factor, exponent = factor // 2, exponent + 1
-    shift = 31 - exponent
-    if not scale > 0 or not 1 <= shift <= 62:
-        raise ModelError(f"{layer} cannot be requantized by {scale:g}: the scale must be in [2^-32, 2^29]; check its calibration")
-    return factor, shift
-
-
 class BlockInt8Linear:
     """A linear layer on bytes: (n, inputs) uint8 → (n, out) int32, exact; blocks of four inputs that are all zero cost nothing.
 
@@ -152,26 +117,11 @@ class BlockInt8Linear:
         transpose(sums, y.reshape(-1).view(np.float32), self._out, len(x), batch, self._out)
 
 
-def check_reach(codes: NDArray[np.int8], added: NDArray[np.int32]) -> None:
+def check_reach(codes: NDArray[np.int8], added: NDArray[Any]) -> None:
     """Raise `ModelError` where a sum of codes (out, …) times bytes, and what is added to it, might not fit 32 bits."""
     reach = 255 * np.abs(codes.reshape(len(codes), -1).astype(np.int64)).sum(axis=1) + np.abs(added.astype(np.int64))
     if reach.size and int(reach.max()) >= 2**31:
         raise ModelError(f"a sum of this layer may reach {int(reach.max())}: it must stay below 2^31")
-
-
-def requantized(sums: NDArray[np.int32], scales: NDArray[np.float64], zero: int, limits: tuple[int, int]) -> NDArray[Any]:
-    """Return (out, n) sums as codes of the next layer.
-
-    Args:
-        sums: int32 (out, n).
-        scales: S_w · S_x / S_y of each output.
-        zero: Z_y.
-        limits: least and largest code; uint8 where the least is not negative, else int8.
-    """
-    pairs = np.array([multiplier_of(float(scale)) for scale in scales], np.int64).reshape(-1, 2)
-    y = np.empty(sums.size, np.uint8 if limits[0] >= 0 else np.int8)
-    requantize(np.ascontiguousarray(sums).reshape(-1), y, pairs[:, 0].copy(), pairs[:, 1].copy(), zero, *limits)
-    return y.reshape(sums.shape)
 
 
 def _on_a_line(array: NDArray[np.int32]) -> NDArray[np.int32]:

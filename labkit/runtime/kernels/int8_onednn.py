@@ -69,8 +69,13 @@ def is_there() -> bool:
 
 
 def is_exact(codes: NDArray[np.int8]) -> bool:
-    """Tell whether sums with these weights (out, …) come back exact: there, below 2^24, and not saturated on the way."""
-    reach = 255 * np.abs(codes.reshape(len(codes), -1).astype(np.int64)).sum(axis=1, initial=0)
+    """Tell whether sums with these weights (out, …) come back exact: there, below 2^24, and not saturated on the way.
+
+    Inputs are never negative, so that neither Σ q_w · q_x, nor Z · Σ q_w, nor their difference is larger than 255 times the
+    sum of the positive or of the negative weights, whichever is more.
+    """
+    rows = codes.reshape(len(codes), -1).astype(np.int64)
+    reach = 255 * np.maximum(rows.clip(min=0).sum(axis=1), -rows.clip(max=0).sum(axis=1))
     if not is_there() or int(reach.max(initial=0)) >= _EXACT_BELOW:
         return False
     return int(np.abs(codes.astype(np.int16)).max(initial=0)) <= _PAIR_SAFE or _keeps_pairs()

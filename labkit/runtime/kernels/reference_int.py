@@ -15,9 +15,9 @@ def block_int8_linear(x: NDArray[np.uint8], codes: NDArray[np.int8]) -> NDArray[
 def requantize(
     sums: NDArray[Any], multipliers: NDArray[np.int64], shifts: NDArray[np.int64], zero: int, limits: tuple[int, int]
 ) -> NDArray[np.int64]:
-    """Return ((sums · M0 + 2^(s-1)) >> s) + zero, limited; sums (out, n), multipliers and shifts (out,)."""
-    wide = sums.astype(np.int64) * multipliers[:, None] + (1 << (shifts - 1))[:, None]
-    return np.asarray(np.clip((wide >> shifts[:, None]) + zero, *limits))
+    """Return ((sums · M0 + 2^(s-1)) >> s) + zero, limited; sums (…, channels), multipliers and shifts (channels,)."""
+    wide = sums.astype(np.int64) * multipliers + (1 << (shifts - 1))
+    return np.asarray(np.clip((wide >> shifts) + zero, *limits))
 
 
 def xnor_linear(x: NDArray[np.float32], signs: NDArray[np.bool_]) -> NDArray[np.int64]:

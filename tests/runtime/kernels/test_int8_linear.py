@@ -1,6 +1,4 @@
-"""Integer layers are exact, and requantization is the card's, bit for bit."""
-
-from fractions import Fraction
+"""Integer linear layers are exact."""
 
 import numpy as np
 import pytest
@@ -9,7 +7,8 @@ from hypothesis import strategies as st
 
 from labkit.core.errors import ModelError
 from labkit.runtime.kernels import reference_int
-from labkit.runtime.kernels.int8_linear import MOST_SAMPLES, SAMPLES, BlockInt8Linear, multiplier_of, requantize, requantized
+from labkit.runtime.kernels.int8_codes import multiplier_of
+from labkit.runtime.kernels.int8_linear import MOST_SAMPLES, SAMPLES, BlockInt8Linear
 
 
 @given(
@@ -46,61 +45,12 @@ def test_a_sum_that_may_not_fit_is_refused():
         BlockInt8Linear(np.full((1, 66_000), -128, np.int8))
 
 
-@pytest.mark.parametrize(
-    ("scale", "factor", "shift"),
-    [(0.0072474273418460, 1992157647, 38), (0.5, 1 << 30, 31), (1.0, 1 << 30, 30), (1 - 2.0**-40, 1 << 30, 30)],
-)
-def test_the_cards_multipliers(scale, factor, shift):
-    assert multiplier_of(scale)[1] == shift
-    assert abs(multiplier_of(scale)[0] - factor) <= 200  # the card's scale is written with eight digits
-
-
-@pytest.mark.parametrize(
-    ("sums", "factor", "shift", "codes"),
-    [
-        ([1000, -1000, 17456], 1992157647, 38, [7, -7, 127]),
-        ([7984], 1583594044, 40, [11]),
-        ([1, -1, 3, -3], 1 << 30, 31, [1, 0, 2, -1]),
-        ([5, -7], 1 << 30, 30, [5, -7]),
-    ],
-)
-def test_the_cards_examples(sums, factor, shift, codes):
-    y = np.zeros(len(sums), np.int8)
-    requantize(np.array(sums, np.int32), y, np.array([factor]), np.array([shift]), 0, -128, 127)
-    assert y.tolist() == codes
-
-
-@given(
-    sums=st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=9),
-    scale=st.floats(2.0**-32, 2.0**28),
-    zero=st.integers(-128, 127),
-    relu=st.booleans(),
-)
-def test_requantize_is_the_reference_and_rounds_once(sums, scale, zero, relu):
-    limits = (max(-128, zero) if relu else -128, 127)
-    factor, shift = multiplier_of(scale)
-    assert 1 << 30 <= factor < 1 << 31
-    assert abs(Fraction(factor, 1 << shift) - Fraction(scale)) <= Fraction(scale) / 2**31
-    array = np.array([sums], np.int32)
-    y = np.zeros(array.size, np.int8)
-    requantize(array[0], y, np.array([factor]), np.array([shift]), zero, *limits)
-    assert (y == reference_int.requantize(array, np.array([factor]), np.array([shift]), zero, limits)[0]).all()
-    exact = [(Fraction(each * factor, 1 << shift) + Fraction(1, 2)).__floor__() + zero for each in sums]
-    assert y.tolist() == [min(max(each, limits[0]), limits[1]) for each in exact]
-
-
-@pytest.mark.parametrize("scale", [0.0, -1.0, 2.0**-33, 2.0**31, float("nan")])
-def test_a_scale_out_of_range_is_refused(scale):
-    with pytest.raises(ModelError, match="fc1 cannot be requantized by"):
-        multiplier_of(scale, "fc1")
-
-
 def test_the_cards_integer_layer():
     codes, x = np.array([[3, -1, 2], [-4, 0, 5]], np.int8), np.array([[10, 7, 12]], np.uint8)
     bias, z_x, z_w = np.array([310, -250]), 8, 1
     added = (bias - z_x * codes.sum(1) + 3 * z_w * z_x - z_w * x.sum()).astype(np.int32)
     sums = BlockInt8Linear(codes, added)(x)
     assert sums.tolist() == [[320, -243]]
-    scales = np.full(2, 0.02 * 0.05 / 0.1)
-    assert requantized(sums.T, scales, -3, (-128, 127)).ravel().tolist() == [0, -5]
-    assert requantized(sums.T, scales, -3, (-3, 127)).ravel().tolist() == [0, -3]
+    factor, shift = (np.full(2, each) for each in multiplier_of(0.02 * 0.05 / 0.1))
+    assert reference_int.requantize(sums, factor, shift, -3, (-128, 127)).tolist() == [[0, -5]]
+    assert reference_int.requantize(sums, factor, shift, -3, (-3, 127)).tolist() == [[0, -3]]

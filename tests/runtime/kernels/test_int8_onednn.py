@@ -29,6 +29,19 @@ def test_linear_sums_are_exact(count, shape, zero, extreme, seed):
     assert (linear_sums(codes, zero)(x) == (x.astype(np.int64) - zero) @ codes.astype(np.int64).T).all()
 
 
+@pytest.mark.parametrize("zero", [0, 128, 255])
+def test_sums_next_to_the_bound_are_exact(zero):
+    """Weights of both signs, and inputs that meet only one of them: each sum is as far from 0 as the bound allows."""
+    codes = np.full((2, 1036), 127, np.int8)
+    codes[:, 518:] = -127
+    assert is_exact(codes)
+    x = np.zeros((32, 1036), np.uint8)
+    x[::2, :518] = 255
+    x[1::2, 518:] = 255
+    x[::4] -= np.random.default_rng(0).integers(0, 2, x[::4].shape, np.uint8) * (x[::4] > 0)
+    assert (linear_sums(codes, zero)(x) == (x.astype(np.int64) - zero) @ codes.astype(np.int64).T).all()
+
+
 GEOMETRIES = [
     (Geometry(), (4, 3, 5, 5), (3, 3)),
     (Geometry((2, 1), (1, 2), (1, 1)), (4, 8, 6, 5), (3, 3)),
@@ -72,6 +85,7 @@ def test_codes_are_within_one_of_the_exact_ones(zero):
 def test_what_may_not_come_back_exact_is_not_claimed(monkeypatch):
     assert is_exact(np.full((1, 518), 127, np.int8))
     assert not is_exact(np.full((1, 519), 127, np.int8)), "255 · 127 · 519 is above 2^24"
+    assert not is_exact(np.full((1, 519), -127, np.int8))
     monkeypatch.setattr(int8_onednn, "_keeps_pairs", lambda: False)
     assert is_exact(np.full((1, 100), -64, np.int8))
     assert not is_exact(np.full((1, 100), 65, np.int8)), "two products may not fit 16 bits"

@@ -14,7 +14,8 @@ from labkit.core.registry import method_of
 from labkit.panels._controls import Control, ControlSet, Path
 from labkit.panels._figures import Histogram, LayerBars
 from labkit.panels._lab import Aim, Challenge, Guess, Lab, Moment, TryThis
-from labkit.panels._network_panel import NETWORKS, NetworkPanel, NetworkState
+from labkit.panels._network_panel import NetworkPanel
+from labkit.panels._network_state import NETWORKS, NetworkState
 from labkit.panels._panel import View
 from labkit.panels._raster import Raster, encode
 from labkit.panels._tuning import TuningJob

@@ -78,7 +78,7 @@ def test_what_it_started_ends_with_the_server(number, tmp_path):
     with _browser.running_server(TOY_LABS, tmp_path / "log.txt") as server:
         urllib.request.urlopen(server.lab("01_toy"), timeout=60).read()
         started = below(server.process.pid)
-        assert len(started) == (2 if forks_safely() else 1)  # the zygote and a kernel
+        assert len(started) == (2 if forks_safely() else 1), server.log.read_text()  # the zygote and a kernel
         os.kill(server.process.pid, number)
         code = server.process.wait(20)
         assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)

@@ -226,10 +226,10 @@ def test_the_words_and_the_front_end_are_there_before_the_kernel(server):
         while b"</main>" not in first and b"lk-skeleton" not in first:
             first += answer.read1()
         assert b"A toy lab" in first
-        assert b"/voila.js" in first
+        assert b"loadFrontEnd(" in first
         assert b"kernelStarted()" not in first
         whole = first + answer.read()
-        assert whole.count(b"kernelStarted()") == whole.count(b'id="jupyter-config-data"') == whole.count(b"/voila.js") == 1
+        assert whole.count(b"kernelStarted()") == whole.count(b'id="jupyter-config-data"') == whole.count(b"loadFrontEnd(") == 1
 
 
 def test_a_visitor_who_leaves_at_once_leaves_no_kernel(server):

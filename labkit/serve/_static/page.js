@@ -9,6 +9,7 @@ window.labkitPage = (() => {
   const BUILD_LIMIT_MS = 60000;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   let progressAt = performance.now();
+  let beginFrontEnd = () => {};
   let hasKernel = false; // the page has its name long before
   let kernelLost = false;
 
@@ -60,6 +61,15 @@ window.labkitPage = (() => {
     if (line && line.textContent !== text) line.textContent = text;
   }
 
+  // The front end's modules keep the browser busy for a third of a second: once the words are painted, while the kernel starts.
+  function loadFrontEnd(...scripts) {
+    beginFrontEnd = () => {
+      beginFrontEnd = () => {};
+      for (const src of scripts) document.head.append(Object.assign(document.createElement("script"), { async: true, src }));
+    };
+    requestAnimationFrame(() => setTimeout(() => beginFrontEnd()));
+  }
+
   function kernelStarted() {
     hasKernel = true;
   }
@@ -86,6 +96,7 @@ window.labkitPage = (() => {
   function cellsDone() {
     if (document.body.classList.contains("is-built")) return;
     document.body.classList.add("is-built");
+    beginFrontEnd(); // in the background nothing is painted; after the window's load event it would be too late
     say("Building the page …");
     const waiting = document.querySelector('#rendered_cells script[type^="application/vnd.voila"]');
     if (!waiting) return settle();
@@ -179,5 +190,5 @@ window.labkitPage = (() => {
   document.addEventListener("visibilitychange", pulse);
   window.addEventListener("pageshow", pulse);
   setInterval(pulse, PULSE_MS);
-  return { paint, kernelStarted, progress, stillWorking, cellsDone, fail };
+  return { paint, loadFrontEnd, kernelStarted, progress, stillWorking, cellsDone, fail };
 })();

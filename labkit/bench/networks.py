@@ -26,7 +26,7 @@ def networks() -> Iterator[Case]:
     """Whole networks of the zoo, pruned by magnitude without any training afterwards."""
     for name in ("vgg-small-bn", "lenet-300-100"):
         for share, scope in ((0.0, ""), *((share, scope) for scope in ("global", "layer") for share in (0.8, 0.9, 0.95))):
-            model, splits = _pruned(name, load(name), share, scope)
+            model, splits = pruned(name, load(name), share, scope)
             words = f"{share:.0%} in each layer" if scope == "layer" else ""
             for batch in (1, 64):
                 yield network_case(name, model, splits.test[:batch].tensor(), zeros(share, words))
@@ -38,11 +38,11 @@ def larger_network() -> Iterator[Case]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             dense = vgg(LARGER).eval()
-        model, splits = _pruned("vgg-small-bn", dense, share, "layer")
+        model, splits = pruned("vgg-small-bn", dense, share, "layer")
         yield network_case("vgg 32-32-64-64-96-96", model, splits.test[:64].tensor(), zeros(share, f"{share:.0%} in each layer"))
 
 
-def _pruned(name: str, model: torch.nn.Module, share: float, scope: str) -> tuple[torch.nn.Module, Splits]:
+def pruned(name: str, model: torch.nn.Module, share: float, scope: str) -> tuple[torch.nn.Module, Splits]:
     """Return a network with `share` of its weights zero, and the images of the network of the zoo called `name`."""
     steps = (Step(MagnitudeConfig(ratio=UniformRatioConfig(sparsity=share), scope=scope)),) if share else ()
     recipe = Recipe(name, "fashion-mnist", steps)

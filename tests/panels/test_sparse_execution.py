@@ -285,3 +285,5 @@ def test_zeros_of_n_of_m_are_what_n_and_m_say() -> None:
     assert State(prune=prune).zeros == 0.5
     assert State(prune=prune).series() == "n:m, 64 images"
     assert key_of(START.recipe("digits"), RunConfig()) == START.recipe("digits").digest
+    ways = [RunConfig(batch=batch, format=how) for batch in BATCHES for how in ("rule", "csr")]
+    assert len({key_of(START.recipe("digits"), how) for how in ways}) == 4

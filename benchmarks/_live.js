@@ -1,4 +1,4 @@
-// Follows one step of a slider through a lab's page: key event, mask, histogram, first accuracy, settled accuracy.
+// Follows one step of a slider through a lab's page: key event, each view, first accuracy, settled accuracy.
 // Bokeh paints on canvases, which no observer sees: drawing calls are noted, by the view that they fall into.
 window.labkitLive = (() => {
   "use strict";
@@ -19,7 +19,6 @@ window.labkitLive = (() => {
     if (view) painted.set(view, performance.now());
   }
 
-  const view = (index) => document.querySelectorAll(".lk-view")[index];
   const score = () => document.querySelector(".lk-score");
 
   // Resolves with milliseconds from the event to each mark; what is not in `marks` is not waited for.
@@ -34,9 +33,9 @@ window.labkitLive = (() => {
       const limit = performance.now() + LIMIT_MS;
       function look() {
         if (began !== null) {
-          if ((painted.get(view(0)) ?? 0) > began) found.mask ??= painted.get(view(0)) - began;
-          if ((painted.get(view(2)) ?? 0) > began) found.layers ??= painted.get(view(2)) - began;
-          if ((painted.get(view(1)) ?? 0) > began) found.histogram ??= painted.get(view(1)) - began;
+          document.querySelectorAll(".lk-view").forEach((each, index) => {
+            if ((painted.get(each) ?? 0) > began) found[`view ${index}`] ??= painted.get(each) - began;
+          });
           const value = score().querySelector(".lk-value").textContent;
           if (value === "…") emptied = true;
           if (emptied && value !== "…") found.first ??= performance.now() - began;
@@ -54,5 +53,6 @@ window.labkitLive = (() => {
   return {
     arm(target, marks) { pending = follow(target, marks); pending.catch(() => {}); },
     result: () => pending,
+    painted: (index) => painted.get(document.querySelectorAll(".lk-view")[index]) ?? 0,
   };
 })();

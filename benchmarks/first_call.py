@@ -2,7 +2,7 @@
 
 Writes programs to files, and for each starts new processes that import labkit's runtime, load the program, and call it. Imports
 are not counted; loading, in which weights are laid out for their kernels, and the first call, in which compiled kernels come
-from the cache, are. The second call shows what the network itself takes.
+from the cache, are; most of the first call is Numba importing its own library. The second call shows what the network takes.
 """
 
 import argparse

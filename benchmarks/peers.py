@@ -28,6 +28,7 @@ from labkit.bench import network_case, to_onnx, zeros
 from labkit.bench.networks import pruned
 from labkit.cli_output import table
 from labkit.measure import host, latency
+from labkit.models import load
 from labkit.runtime import compile  # noqa: A004
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,10 +108,10 @@ def rows(python: Path, rounds: int, networks: tuple[str, ...] = NETWORKS) -> Ite
     """Measure network after network."""
     for name in networks:
         for share in SHARES:
-            model, images = pruned(name, share)
+            model, splits = pruned(name, load(name), share, "layer" if share else "")
             for batch in BATCHES:
                 with latency.limited_threads(1):
-                    yield row(name, share, model, images[:batch].tensor(), (python, rounds))
+                    yield row(name, share, model, splits.test[:batch].tensor(), (python, rounds))
 
 
 @torch.inference_mode()

@@ -23,6 +23,9 @@ CARDS = _browser.ROOT / "labs" / "pictures"
 STEPS = 30  # of the slider, before the picture is taken
 SETTLED = "() => !document.querySelector('.lk-score.is-refining')"
 VIEW = ".lk-view > :nth-child(2)"  # below its title
+THUMBNAIL = ".lk-thumbnail"  # what a lab says is its picture, where it is not the first view
+JOBS = {"07": "Sweep"}  # the button of a job without which a lab has little to show
+JOB_MS = 300_000
 VIEW_SCALE = 2  # pixels for each of the page's, so that the small picture is sharp on every screen
 CARD_BYTES = 40_000
 MARGIN = 28  # of a small picture, in its pixels
@@ -69,7 +72,8 @@ def _take_card(browser: Any, server: _browser.Server, theme: str, path: Path) ->
     """Take the lab's first view: a raster fills the card, anything with axes stands whole on the colour behind it."""
     wide, high = _browser.WIDTHS["wide"]
     context = browser.new_context(viewport={"width": wide, "height": high}, color_scheme=theme, device_scale_factor=VIEW_SCALE)
-    view = _settled(context, server).locator(VIEW).first
+    page = _settled(context, server)
+    view = page.locator(THUMBNAIL if page.locator(THUMBNAIL).count() else VIEW).first
     shot = Image.open(io.BytesIO(view.screenshot()))
     behind = view.evaluate("node => getComputedStyle(node.closest('.lk-view')).backgroundColor")
     fills = view.evaluate("node => node.matches('.lk-raster') || node.querySelector('.lk-raster') !== null")
@@ -112,6 +116,18 @@ def _settled(context: Any, server: _browser.Server) -> Any:
     page.wait_for_timeout(1000)
     page.wait_for_function(SETTLED, timeout=_browser.READY_TIMEOUT_MS)
     page.wait_for_timeout(500)
+    job = JOBS.get(page.evaluate("() => location.pathname").rpartition("/")[2][:2])
+    if job is not None:
+        page.wait_for_timeout(live.REST_MS)
+        button = page.get_by_role("button", name=job)
+        button.click()
+        page.wait_for_timeout(1000)
+        page.wait_for_function(
+            "(name) => [...document.querySelectorAll('button')].some((each) => each.textContent === name && !each.disabled)",
+            arg=job,
+            timeout=JOB_MS,
+        )
+        page.wait_for_timeout(live.REST_MS)
     return page
 
 

@@ -25,6 +25,7 @@ from labkit.core.seeds import generator
 from labkit.formats.n_m import along_inputs, as_weight
 from labkit.measure import latency
 from labkit.models.layers import Layer
+from labkit.runtime.rows import ROWS, SPARSE
 
 KINDS = MappingProxyType({"csr": "single weights", "vector_sparse": "blocks of outputs", "n_m": "N:M", "channel": "whole outputs"})
 """What can be left out of a layer, by the format that it runs in; "channel" is a smaller dense layer."""
@@ -44,7 +45,7 @@ class SweepConfig(Config):
     """Which layer is swept."""
 
     layer: str = param(
-        IN_VIEW,
+        "linear 1024×1024",
         choices=(IN_VIEW, "linear 1024×1024", "linear 2048×2048", "3×3 convolution, 128 channels"),
         help="a layer of the network, or one of random weights of that shape",
     )
@@ -76,6 +77,7 @@ class Point:
         packed_bytes: of the file of the packed layer.
         median_ms: of a call.
         ratio: how many times faster than dense, over the rounds.
+        layout: what its weights are laid out as when it runs: a convolution's blocks and N:M may run as compressed rows.
     """
 
     kind: str
@@ -84,6 +86,7 @@ class Point:
     packed_bytes: int
     median_ms: float
     ratio: Ratio
+    layout: str = ""
 
 
 def named(name: str) -> Subject:
@@ -212,12 +215,14 @@ def _measured(subject: Subject, zeros: float, batches: Sequence[int], progress: 
     dense = _with_weight(subject.layer, weight)
     if isinstance(dense, nn.Conv2d):
         dense = dense.to(memory_format=torch.channels_last)
+    as_rows = SPARSE if isinstance(dense, nn.Conv2d) else ROWS
+    layouts = {kind: "csr" if kind in as_rows else kind for kind in programs}
     points = []
     for batch in batches:
         times = _timed(programs, dense, torch.randn(batch, *subject.image, generator=generator(0, "sweep")), progress.quiet())
         for kind, program in programs.items():
             ratio = latency.ratio(times["dense"], times[kind])
-            points.append(Point(kind, zeros, batch, program.packed_bytes, times[kind].median_ms, ratio))
+            points.append(Point(kind, zeros, batch, program.packed_bytes, times[kind].median_ms, ratio, layouts[kind]))
     return points
 
 

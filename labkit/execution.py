@@ -34,7 +34,9 @@ class RunConfig(Config):
 
     batch: int = param(64, choices=(1, 64), unit="images", help="images a call; a batch shares one reading of the weights")
     format: str = param(
-        "auto", choices=("auto", *FORMATS), help="format of every weight; auto takes the one that the rule of compile gives each"
+        "rule",
+        choices=("rule", "auto", *FORMATS),
+        help="format of every weight: one for all; what the share of zeros says (rule); or what is fastest here (auto, takes a second)",
     )
 
 
@@ -79,7 +81,7 @@ def profile(compressed: Compressed, dense: Compressed, images: torch.Tensor, how
         The layers in order, then everything else that took time.
     """
     x, example = images.numpy(), images[:1]
-    program, whole = runtime.compile(compressed, example, how), runtime.compile(dense, example, "dense")
+    program, whole = runtime.compile(compressed, images, how), runtime.compile(dense, example, "dense")
     seen: dict[str, list[dict[str, float]]] = {"it": [], "dense": []}
     calls = {
         "it": lambda: seen["it"].append(_by_name(program.profile(x))),

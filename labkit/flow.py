@@ -170,12 +170,22 @@ def modelled_energy(price: Cost, size: int) -> dict[str, float]:
     return energy.energy(price, size, energy.EnergyConfig(), skips_zeros=size < BYTES_A_PARAMETER * price.parameters)
 
 
-def with_latency(found: Measurement, compressed: Compressed, images: Images, progress: Progress = SILENT) -> Measurement:
-    """Return the measurement with the time of the packed network on a batch, measured here on one thread."""
+def with_latency(
+    found: Measurement, compressed: Compressed, images: Images, progress: Progress = SILENT, formats: str = "auto"
+) -> Measurement:
+    """Return the measurement with the time of the packed network on a batch, measured here on one thread.
+
+    Args:
+        found: what is known already.
+        compressed: the network.
+        images: of which the first `LATENCY_BATCH` are the batch, or all if there are fewer.
+        progress: asked whether to go on.
+        formats: of the weights, as `runtime.compile` takes them.
+    """
     progress.begin("measuring latency")
     batch = images[:LATENCY_BATCH].tensor().numpy()
     with latency.limited_threads(1):  # formats are chosen under the conditions of the measurement
-        program = runtime.compile(compressed, batch)
+        program = runtime.compile(compressed, batch, formats)
     return replace(found, latency=latency.measure(lambda: program(batch), batch=len(batch), budget_s=3.0, progress=progress))
 
 

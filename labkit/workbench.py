@@ -221,13 +221,21 @@ class Workbench:
     def _order(self) -> Tensor:
         return accuracy.stratified_order(self.splits.test.labels)
 
-    def latency(self, compressed: Compressed, progress: Progress) -> Timing:
-        """Time a network against the dense one, one thread, interleaved, on a batch of test images."""
-        images = self.splits.test[: flow.LATENCY_BATCH].tensor()
-        program = runtime.compile(compressed, flow.example(self.splits.test), "rule")  # at each step of a slider: no time to measure
+    def latency(self, compressed: Compressed, progress: Progress, batch: int = flow.LATENCY_BATCH, formats: str = "rule") -> Timing:
+        """Time a network against the dense one, one thread, interleaved, on a batch of test images.
+
+        Args:
+            compressed: the network.
+            progress: asked whether to go on.
+            batch: images a call.
+            formats: of the weights, as `runtime.compile` takes them; at each step of a slider there is no time to measure them.
+        """
+        images = self.splits.test[:batch].tensor()
+        with latency.limited_threads(1):
+            program = runtime.compile(compressed, images, formats)
         dense, x = flow.predictor(self.dense), images.numpy()
         calls = {"it": lambda: program(x), "dense": lambda: dense(images)}
-        times = latency.compare(calls, rounds=40, budget_s=2.0, batch=flow.LATENCY_BATCH, progress=progress)
+        times = latency.compare(calls, rounds=40, budget_s=2.0, batch=len(x), progress=progress)
         ratio = latency.ratio(times["dense"], times["it"])
         return Timing(times["it"], times["dense"], ratio.median, ratio.low, ratio.high)
 

@@ -113,6 +113,8 @@ def test_time_of_an_epoch_is_measured_once_and_changes_nothing(bench: Workbench)
 def test_latency_is_measured_against_the_dense_network(bench: Workbench) -> None:
     found = bench.latency(bench.compress(recipe(0.5)), SILENT)
     assert found.latency.batch == found.dense.batch == flow.LATENCY_BATCH
+    alone = bench.latency(bench.compress(recipe(0.5)), SILENT, 1, "dense")
+    assert alone.latency.batch == alone.dense.batch == 1
     assert 0 < found.low <= found.ratio <= found.high
 
 

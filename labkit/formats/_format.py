@@ -237,7 +237,7 @@ def checked_settings(kind: str, settings: Settings, **allowed: Collection[int]) 
         )
     for name, values in allowed.items():
         if type(settings[name]) is not int or settings[name] not in values:
-            said = f"{min(values)} to {max(values)}" if isinstance(values, range) else " or ".join(map(str, values))
+            said = f"{values[0]} to {values[-1]}" if isinstance(values, range) else " or ".join(map(str, values))
             raise FileFormatError(f"the setting {name} of a {kind} tensor must be {said}, got {str(settings[name])[:40]}")
     return [settings[name] for name in allowed]
 

@@ -123,7 +123,8 @@ class LinearTensor(CodedFormat):
         if not self.group:
             return values.reshape(-1, *[1] * (len(self.shape) - 1)) if self.shape else values.reshape(())
         rows, width = matrix_shape(self.shape)
-        return np.repeat(values.reshape(rows, -(-width // self.group)), self.group, axis=1)[:, :width].reshape(self.shape)
+        each = min(self.group, width)  # a file may name a group that is wider than the row
+        return np.repeat(values.reshape(rows, -(-width // self.group)), each, axis=1)[:, :width].reshape(self.shape)
 
     def arrays(self) -> dict[str, Array]:
         points = {} if self.zero_points is None else {"zero_points": self.zero_points}

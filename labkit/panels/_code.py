@@ -8,17 +8,19 @@ import traitlets
 
 from labkit.core.params import Config
 from labkit.core.recipe import Recipe, Step
+from labkit.execution import RunConfig
 
+AS_USUAL = RunConfig()
 WIDTH = 88  # columns, as formatters have it
 _END = """\
 result = flow.run(recipe)  # data → model → compress → pack → compile → measure
 found = result.measurement
-print(f"accuracy  {found.accuracy.share:.2%} of {found.accuracy.n:,} test images")
-print(f"size      {found.packed_bytes:,} bytes")
+print(f"accuracy  {{found.accuracy.share:.2%}} of {{found.accuracy.n:,}} test images")
+print(f"size      {{found.packed_bytes:,}} bytes")
 
-images = flow.load_data(recipe).test
-latency = flow.with_latency(found, result.compressed, images).latency
-print(f"latency   {latency.median_ms:.2f} ms for {latency.batch} images, one thread")
+images = flow.load_data(recipe).test{cut}
+latency = flow.with_latency(found, result.compressed, images{formats}).latency
+print(f"latency   {{latency.median_ms:.2f}} ms for {{latency.batch}} images, one thread")
 """
 
 
@@ -29,8 +31,15 @@ class Code(anywidget.AnyWidget):
     text = traitlets.Unicode("").tag(sync=True)
 
 
-def program(recipe: Recipe) -> str:
-    """Return a program that carries a recipe out, measures the network and saves it; with every setting spelled out."""
+def program(recipe: Recipe, how: RunConfig = AS_USUAL) -> str:
+    """Return a program that carries a recipe out, measures the network and saves it; with every setting spelled out.
+
+    Args:
+        recipe: to be carried out.
+        how: the network is run while it is timed.
+    """
+    cut = "" if how.batch == AS_USUAL.batch else f"[:{how.batch}]"
+    formats = "" if how.format == "auto" else f", formats={_text(how.format)}"
     steps = tuple(step.config for step in recipe.steps)
     name = f"{recipe.network}-{recipe.digest}.labkit"
     return "\n".join(
@@ -41,7 +50,7 @@ def program(recipe: Recipe) -> str:
             "",
             f"recipe = {_call('Recipe', _recipe_arguments(recipe), 0)}",
             "",
-            f"{_END}Path({_text(name)}).write_bytes(result.file)",
+            f"{_END.format(cut=cut, formats=formats)}Path({_text(name)}).write_bytes(result.file)",
             "",
         )
     )

@@ -38,15 +38,15 @@ class ControlSet:
     """The controls of one config, grouped under a heading.
 
     Args:
-        title: heading of the group.
+        title: heading of the group; empty where the group is part of a view that has one.
         controls: in order; the fields of a part's own method follow the part.
         changed: called with path and new value when a person moves a control.
     """
 
     def __init__(self, title: str, controls: Sequence[Control], changed: Changed) -> None:
         self._controls, self._changed = controls, changed
-        self._title = ipywidgets.HTML(f"<h2>{title}</h2>")
-        self.widget = ipywidgets.VBox([self._title])
+        self._head = [ipywidgets.HTML(f"<h2>{title}</h2>")] if title else []
+        self.widget = ipywidgets.VBox(self._head)
         self.widget.add_class("lk-controls")
         self.by_path: dict[Path, ipywidgets.Widget] = {}
         self._quiet = False
@@ -94,7 +94,7 @@ class ControlSet:
             self.by_path.pop(path).close()
         kept = self.by_path
         self.by_path = {path: kept.get(path) or self._make(config, path, label) for path, label in wanted.items()}
-        self.widget.children = [self._title, *self.by_path.values()]
+        self.widget.children = [*self._head, *self.by_path.values()]
 
     def _make(self, config: Config, path: Path, label: str) -> ipywidgets.Widget:
         presets = next((control.presets for control in self._controls if control.path == path), ())

@@ -4,7 +4,7 @@ from labkit.blueprint import BlueprintConfig, Counted, CountedLayer, Ran, traine
 from labkit.measure.energy import EnergyConfig, dram_bytes
 from labkit.measure.roof import Roof
 from labkit.panels._energy_figures import PARTS
-from labkit.panels._strip import Cell, kilobytes, millions
+from labkit.panels._strip import Cell, images, kilobytes, millions
 
 
 def cells(network: BlueprintConfig, chip: EnergyConfig, found: Counted, first: Counted, ran: Ran | None) -> tuple[Cell, ...]:
@@ -85,8 +85,3 @@ def setting_in_words(network: BlueprintConfig, chip: EnergyConfig) -> str:
 def kibibytes(size: int) -> str:
     """Return a buffer's size as the controls write it."""
     return f"{size / 1024:g} KiB"
-
-
-def images(count: int) -> str:
-    """Return a number of images in words."""
-    return "one image" if count == 1 else f"{count} images"

@@ -112,7 +112,7 @@ class Roofline(Figure):
 
     def __init__(self) -> None:
         x, y = (LEAST_INTENSITY, MOST_INTENSITY), (LEAST_GFLOPS, MOST_GFLOPS)
-        super().__init__("operations a byte", "10⁹ operations a second", Range1d(*x), Range1d(*y), 300, is_log=True)
+        super().__init__("operations a byte", "10⁹ operations a second", Range1d(*x), Range1d(*y), 300, log="xy")
         self.roof = ColumnDataSource({"x": [], "y": []})
         self.source = ColumnDataSource({"x": [], "most": [], "gflops": [], "size": [], "strength": []})
         self._line = self.plot.line("x", "y", source=self.roof, line_width=2.5)

@@ -86,12 +86,12 @@ class Figure:
         x, y: axis labels, with units.
         x_range, y_range: fixed ends, or a list of names.
         height: pixels; the width follows the page.
-        is_log: whether both axes are logarithmic.
+        log: axes that are logarithmic: "", "y" or "xy".
     """
 
-    def __init__(self, x: str, y: str, x_range: object, y_range: object, height: int = 220, *, is_log: bool = False) -> None:
+    def __init__(self, x: str, y: str, x_range: object, y_range: object, height: int = 220, *, log: str = "") -> None:
         self.plot = figure(
-            **({"x_axis_type": "log", "y_axis_type": "log"} if is_log else {}),
+            **{f"{axis}_axis_type": "log" for axis in log},
             x_axis_label=x,
             y_axis_label=y,
             x_range=x_range,

@@ -134,9 +134,11 @@ class Findings:
         """Draw the settings of the present network."""
         bench = self._lab.bench
         entries = [entry for entry in self.history if entry.recipe.network == bench.network]
-        dots = [Dot(entry.key, entry.label, entry.series, entry.accuracy.share, entry.costs) for entry in entries]
-        timed = [entry.timing.dense.median_ms for entry in entries if entry.timing is not None]
-        costs = costs_of(len(bench.dense_file), bench.dense_cost, None, 0.0) | {"latency here": timed[-1] if timed else None}
+        timed = [entry.timing.dense for entry in entries if entry.timing is not None]
+        batch = timed[-1].batch if timed else 0
+        dots = [Dot(entry.key, entry.label, entry.series, entry.accuracy.share, _side_by_side(entry, batch)) for entry in entries]
+        here = {"latency here": timed[-1].median_ms if timed else None, "speed here": 1.0}
+        costs = costs_of(len(bench.dense_file), bench.dense_cost, None, 0.0) | here
         self.plane.show_past(dots, Dot("", "the dense network", "dense", bench.card.accuracy, costs), self.history.letters())
         self.plane_view.say(front_in_words(self.plane.on_front, len(dots), self.plane.axis))
 
@@ -189,6 +191,12 @@ def row(entry: Entry, bench: Workbench, with_network: bool) -> dict[str, Any]:
         [f"{energy:.0f} µJ", energy],
     ]
     return {"key": entry.key, "cells": cells}
+
+
+def _side_by_side(entry: Entry, batch: int) -> dict[str, float | None]:
+    """Return an entry's costs; its milliseconds only where they are of the batch that is drawn, since no others compare."""
+    same = entry.timing is not None and entry.timing.latency.batch == batch
+    return entry.costs if same else entry.costs | {"latency here": None}
 
 
 def front_in_words(on_front: Sequence[Dot], settings: int, axis: str) -> str:

@@ -7,13 +7,14 @@ when there are too many.
 import csv
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from labkit.core.params import Config, canonical_json
 from labkit.core.recipe import Recipe, Step
 from labkit.core.records import Accuracy, Cost
 from labkit.core.registry import method_of
+from labkit.execution import RunConfig
 from labkit.panels._measured import Measured, costs_of
 from labkit.workbench import Timing, Workbench
 
@@ -39,6 +40,7 @@ class Entry:
         energy_uj: modelled, of one inference.
         timing: None until it is measured.
         reached: share of the last step's training that was done when it was cancelled; None where nothing was.
+        how: it was run while it was timed.
     """
 
     state: Any
@@ -52,10 +54,11 @@ class Entry:
     energy_uj: float
     timing: Timing | None = None
     reached: float | None = None
+    how: RunConfig = field(default_factory=RunConfig)
 
     @property
     def key(self) -> str:
-        return self.recipe.digest
+        return key_of(self.recipe, self.how)
 
     @property
     def costs(self) -> dict[str, float | None]:
@@ -87,7 +90,19 @@ def entry_of(state: Any, label: str, found: Measured, bench: Workbench) -> Entry
         energy_uj=sum(bench.energy(found.cost, found.size).values()),
         timing=found.own_timing,
         reached=bench.reached(recipe),
+        how=state.how(),
     )
+
+
+def key_of(recipe: Recipe, how: RunConfig) -> str:
+    """Return what tells one setting from all others: the recipe, and how it is run where that is not as usual."""
+    return recipe.digest if how == RunConfig() else f"{recipe.digest} {how.format} {how.batch}"
+
+
+def how_in_words(how: RunConfig, first: RunConfig) -> list[str]:
+    """Say what of the way a network is run differs from the lab's first one."""
+    said = ["one image at a time" if how.batch == 1 else f"{how.batch} images"] if how.batch != first.batch else []
+    return [*said, *([f"format {_words(how.format)}"] if how.format != first.format else [])]
 
 
 class History:
@@ -217,6 +232,7 @@ def _csv_row(entry: Entry) -> Mapping[str, Any]:
         "MACs with a weight not zero": entry.cost.effective_macs,
         "energy, modelled (microjoules)": f"{entry.energy_uj:.3f}",
         "latency median (ms a batch)": "" if timing is None else f"{timing.latency.median_ms:.4f}",
+        "formats asked for": entry.how.format,
         "latency batch (images)": "" if timing is None else timing.latency.batch,
         "times faster than dense": "" if timing is None else f"{timing.ratio:.3f}",
         "training reached (share)": "" if entry.reached is None else f"{entry.reached:.3f}",

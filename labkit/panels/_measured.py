@@ -44,6 +44,7 @@ class Measured:
 
 
 def costs_of(size: int, cost: Cost, timing: Timing | None, zeros: float) -> dict[str, float | None]:
-    """Return the costs of a network by the name of the plane's axis: kB, million MACs, ms a batch, share."""
-    latency_ms = None if timing is None else timing.latency.median_ms
-    return {"size on disk": size / 1e3, "MACs": cost.effective_macs / 1e6, "latency here": latency_ms, "share of zeros": zeros}
+    """Return the costs of a network by the name of the plane's axis: kB, million MACs, ms a batch, times dense, share."""
+    latency_ms, speed = (None, None) if timing is None else (timing.latency.median_ms, timing.ratio)
+    counted = {"size on disk": size / 1e3, "MACs": cost.effective_macs / 1e6}
+    return counted | {"latency here": latency_ms, "speed here": speed, "share of zeros": zeros}

@@ -5,7 +5,7 @@ everything that was measured: history, plane, comparison, take-away. A lab's own
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import ipywidgets
@@ -16,39 +16,16 @@ from labkit.core.records import Accuracy, Compressed
 from labkit.panels import _strip
 from labkit.panels._figures import Figure
 from labkit.panels._findings import Findings
-from labkit.panels._history import Entry, entry_of, label
+from labkit.panels._history import Entry, entry_of, how_in_words, key_of, label
 from labkit.panels._lab import Figures, Lab, Moment
 from labkit.panels._measured import Measured
+from labkit.panels._network_state import NETWORKS, NetworkState, layers_of, on_network
 from labkit.panels._panel import Panel
 from labkit.panels._plane import Plane
 from labkit.panels._takeaway import Taken
 from labkit.workbench import Timing, Workbench, workbench
 
-NETWORKS = ("vgg-small-bn", "resnet-small", "mobilenet-small", "lenet-5", "lenet-300-100")
 FIRST_LOOK = 1000  # images that an accuracy before recalibration is judged by
-
-
-@dataclass(frozen=True)
-class NetworkState:
-    """What a person chooses in any lab about a network; a lab's own state adds its settings.
-
-    Attributes:
-        network: name in the zoo.
-        layer: the one that the views show.
-        is_tuned: whether the network on show has had the job that the lab offers; the recipe then has that step too.
-    """
-
-    network: str = NETWORKS[0]
-    layer: str = ""
-    is_tuned: bool = False
-
-    def recipe(self, data: str) -> Recipe:
-        """Return the recipe that makes the network on show."""
-        raise TypeError(f"{type(self).__name__} must say which recipe it stands for")
-
-    def series(self) -> str:
-        """Return the name of the curve that the configuration belongs to in the plane of accuracies."""
-        raise TypeError(f"{type(self).__name__} must say which series it belongs to")
 
 
 S = TypeVar("S", bound=NetworkState)
@@ -150,7 +127,8 @@ class NetworkPanel(Panel[S], Generic[S]):
 
     def _words(self) -> str:
         """Say what the network on show has otherwise than the one that the lab began with."""
-        return label(self.recipe, self.first.recipe(self.bench.card.data), self.bench.reached(self.recipe))
+        said = label(self.recipe, self.first.recipe(self.bench.card.data), self.bench.reached(self.recipe))
+        return ", ".join([said, *how_in_words(self.state.how(), self.first.how())])
 
     def enable(self, enabled: bool) -> None:
         """Let people change what decides the network, or not while a job depends on it; a lab adds its own controls."""
@@ -168,7 +146,7 @@ class NetworkPanel(Panel[S], Generic[S]):
         """Return the network on show, as far as it is known, for people to take home."""
         found = self.measured
         zeros, compressed = (0.0, None) if found is None else (found.sketch.zeros, found.compressed)
-        return Taken(self.recipe, self.state.series(), zeros, compressed, self.bench.reached(self.recipe))
+        return Taken(self.recipe, self.state.series(), zeros, compressed, self.bench.reached(self.recipe), self.state.how())
 
     @property
     def recipe(self) -> Recipe:
@@ -222,7 +200,7 @@ class NetworkPanel(Panel[S], Generic[S]):
 
     def _live(self, version: int, progress: Progress) -> None:
         with self._lock:
-            bench, recipe, found = self.bench, self.recipe, self.measured
+            bench, recipe, found, how = self.bench, self.recipe, self.measured, self.state.how()
         if found is None:
             return
         self.if_current(version, self._rest)
@@ -236,7 +214,7 @@ class NetworkPanel(Panel[S], Generic[S]):
         for accuracy in bench.accuracy(compressed, progress):
             if not self.if_current(version, lambda accuracy=accuracy: self._show_accuracy(accuracy)):  # type: ignore[misc]
                 return
-        timing = bench.latency(compressed, progress)
+        timing = bench.latency(compressed, progress, how.batch, how.format)
         self.if_current(version, lambda: self._show_timing(timing))
         self.settled(version, progress)
 
@@ -260,7 +238,7 @@ class NetworkPanel(Panel[S], Generic[S]):
 
     def _rest(self) -> None:
         """Show what need not follow a slider while it moves."""
-        self.findings.choose(self.recipe.digest)
+        self.findings.choose(key_of(self.recipe, self.state.how()))
         self.findings.takeaway.draw()
 
     def _settle(self, compressed: Compressed) -> None:
@@ -287,14 +265,3 @@ class NetworkPanel(Panel[S], Generic[S]):
         if self.measured is not None and self.measured.accuracy is not None:
             self.findings.add(entry_of(self.state, self._words(), self.measured, self.bench))
             self.notice()
-
-
-def layers_of(bench: Workbench) -> tuple[str, ...]:
-    """Return the names of a network's convolutions and linear layers, in order."""
-    return tuple(layer.name for layer in bench.layers)
-
-
-def on_network(state: S, network: str, layers: tuple[str, ...]) -> S:
-    """Return the state on a network; the layer stays if that network has it, else one in the middle is chosen."""
-    layer = state.layer if state.layer in layers and state.network == network else layers[len(layers) // 2]
-    return replace(state, network=network, layer=layer)

@@ -95,7 +95,7 @@ def latency_cell(found: Latency | None, ratio: float | None, excuse: str, *, is_
     if not is_current:
         return Cell("latency here", f"{found.median_ms:.1f} ms", "of the setting before; not measured yet", False, title)
     speed = "" if ratio is None else (f"{ratio:.1f}× faster than dense" if ratio > 1.05 else excuse)
-    return Cell("latency here", f"{found.median_ms:.1f} ms", f"{speed} · {found.batch} images", title=title)
+    return Cell("latency here", f"{found.median_ms:.1f} ms", f"{speed} · {images(found.batch)}", title=title)
 
 
 def energy_cell(parts: dict[str, float], dense: float) -> Cell:
@@ -116,6 +116,11 @@ def kilobytes(size: int) -> str:
 def millions(count: int) -> str:
     """Return a count in millions."""
     return f"{count / 1e6:.2f} M"
+
+
+def images(count: int) -> str:
+    """Return a number of images in words."""
+    return "one image" if count == 1 else f"{count} images"
 
 
 def _signed(points: float) -> str:

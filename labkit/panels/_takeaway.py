@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ipywidgets
 
 from labkit.core.recipe import Recipe
 from labkit.core.records import Compressed
+from labkit.execution import RunConfig
 from labkit.panels._code import Code, program
 from labkit.panels._download import Download
 from labkit.panels._panel import View
@@ -28,6 +29,7 @@ class Taken:
         zeros: share of the dense network's weights that are gone.
         compressed: the network itself; None while batch norm is still being measured anew.
         reached: share of the last step's training that was done when it was cancelled; None where nothing was.
+        how: it is run while it is timed.
     """
 
     recipe: Recipe
@@ -35,6 +37,7 @@ class Taken:
     zeros: float
     compressed: Compressed | None
     reached: float | None = None
+    how: RunConfig = field(default_factory=RunConfig)
 
     @property
     def name(self) -> str:
@@ -90,7 +93,7 @@ class Takeaway:
             return
         if self._code is None:
             self._code = Code()
-        self._code.text = program(taken.recipe)
+        self._code.text = program(taken.recipe, taken.how)
         self._holder.children = [self._code]
 
     def moved(self) -> None:

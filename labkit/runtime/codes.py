@@ -82,4 +82,5 @@ def _linear_codes(weight: LinearTensor) -> Codes | None:
     low = -(1 << (weight.bits - 1)) if weight.signed else 0
     point = 0 if weight.zero_points is None else int(weight.zero_points[0])
     table = np.arange(1 << weight.bits) + low - point
-    return Codes((weight.codes.astype(np.int16) - low).astype(np.uint8), table, weight.scales, weight.bits, weight.group)
+    group = weight.group if weight.group < weight.shape[1] else 0  # one group a row, however wide a file says it is
+    return Codes((weight.codes.astype(np.int16) - low).astype(np.uint8), table, weight.scales, weight.bits, group)

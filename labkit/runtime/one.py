@@ -185,7 +185,7 @@ def runs_alone(steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
     weights = [step.weight for step in steps if step.weight is not None]
     size = sum(math.prod(weight.shape) for weight in weights) + sum(map(math.prod, shapes))
     known = all(step.op not in ("concat", "hardswish") and (step.op != "average_pool" or step.kernel == (1, 1)) for step in steps)
-    plain = not any((step.op == "flatten" and step.clips) or step.input_bits != 32 for step in steps)
+    plain = not any((step.op == "flatten" and step.clips) or step.input_bits != 32 or step.codes is not None for step in steps)
     return known and plain and size <= MOST and all(weight.kind in ("dense", *ROWS) for weight in weights)
 
 

@@ -65,14 +65,18 @@ def _steps() -> Iterator[Step]:
     sparse = [CsrTensor.pack(ones), *(VectorSparseTensor.pack(ones, block=n) for n in (4, 8)), *(NMTensor.pack(ones, m=m) for m in SIZES)]
     rows = [CodebookTensor.pack(codes.view(np.uint8), np.array([0, 2]), bits) for bits in (2, 4)]
     rising = [LinearTensor.pack(codes, scales, bits=bits) for bits in (2, 4)]
-    groups = [LinearTensor.pack(codes, scales, bits=bits, group=LANES * n) for bits, n in lookup_linear.GROUPS]
-    of_bytes = [(bits, BYTES * 8 // bits) for bits in byte_lookup_linear.GROUPS] + [
-        (bits, BYTES * n) for bits, n in byte_lookup_linear.PARTS
-    ]
+    groups = [_grouped(bits, LANES * n) for bits, n in lookup_linear.GROUPS]
+    of_bytes = [_grouped(bits, BYTES * 8 // bits) for bits in byte_lookup_linear.GROUPS]
+    of_bytes += [_grouped(bits, BYTES * n) for bits, n in byte_lookup_linear.PARTS]
     for weight in (*sparse, *rows, *groups):
         yield Step("linear", weight.kind, (0,), weight)
-    for weight in (*rows, *rising, *(LinearTensor.pack(codes, scales, bits=bits, group=group) for bits, group in of_bytes)):
+    for weight in (*rows, *rising, *of_bytes):
         yield Step("linear", weight.kind, (0,), weight, input_bits=8)
+
+
+def _grouped(bits: int, group: int) -> LinearTensor:
+    """Return a weight of two groups a row: one alone would be a row with a single scale."""
+    return LinearTensor.pack(np.zeros((8, 2 * group), np.int8), np.ones(16, np.float32), bits=bits, group=group)
 
 
 def _run_integers(count: int) -> None:
@@ -95,7 +99,7 @@ def _run(step: Step) -> None:
     """Run a linear layer on one sample, and on so many that every width of its kernel is used."""
     layer = packed.layer_of(step)
     for count in (1, 5 * LANES):
-        layer(np.zeros((count, 8), np.float32))
+        layer(np.zeros((count, step.weight.shape[1] if step.weight else 0), np.float32))
 
 
 def _run_signs() -> None:

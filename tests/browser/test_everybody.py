@@ -16,7 +16,7 @@ RULES = """async () => {
   return found.violations.filter((each) => ["serious", "critical"].includes(each.impact))
     .flatMap((each) => each.nodes.map((node) => `${each.impact} ${each.id}: ${node.target.join(" ")} ${node.any.map((one) => one.message).join("; ")}`));
 }"""
-PAGES = {"home": "00_home", "lab 01": "01_why_small", "lab 02": "02_pruning_granularity"}
+PAGES = {"home": "00_home", "lab 01": "01_why_small", "lab 02": "02_pruning_granularity", "lab 07": "07_sparse_execution"}
 # What a person can do something with, as far as it is shown and not switched off.
 CONTROLS = """() => [...document.querySelectorAll("#lk-main :is(a[href], button, select, input, textarea, summary, [role=slider], [tabindex='0'])")]
   .filter((node) => node.checkVisibility({ visibilityProperty: true }) && !node.disabled && node.tabIndex >= 0 && !node.closest("[inert]"))

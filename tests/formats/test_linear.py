@@ -1,5 +1,7 @@
 """Linear codes: the card's bytes and values, every granularity, and what is refused."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -68,3 +70,13 @@ def test_zero_points_that_no_packing_makes_are_refused():
     for points in (np.zeros(2, np.int8), np.ones(1, np.int8), np.array([0, 9], np.int8)):
         with pytest.raises(FileFormatError, match=r"zero_points of a linear tensor must be 2 codes in \[-8, 7\], not all 0"):
             LinearTensor.from_arrays((2, 4), arrays | {"zero_points": points}, {"bits": 4, "signed": 1, "group": 0})
+
+
+def test_a_group_that_a_file_makes_huge_costs_nothing():
+    packed = linear(np.random.default_rng(0), (5, 6), bits=4, group=6)
+    wide = LinearTensor.from_arrays((5, 6), packed.arrays(), dict(packed.settings) | {"group": 1 << 28})
+    assert np.array_equal(wide.unpack(), packed.unpack())
+    began = time.perf_counter()
+    with pytest.raises(FileFormatError, match="the setting group of a linear tensor must be 0 to 268435456, got 2147483648"):
+        LinearTensor.from_arrays((5, 6), packed.arrays(), dict(packed.settings) | {"group": 1 << 31})
+    assert time.perf_counter() - began < 1

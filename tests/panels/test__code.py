@@ -10,6 +10,7 @@ import pytest
 
 from labkit.core.progress import SILENT
 from labkit.core.recipe import Recipe, from_dict
+from labkit.execution import RunConfig
 from labkit.panels._code import program
 from labkit.workbench import Workbench
 
@@ -85,3 +86,14 @@ def test_names_that_need_it_are_escaped() -> None:
     found: dict[str, Recipe] = {}
     exec(compile(text[: text.index("result = ")], "program", "exec"), found)
     assert found["recipe"].steps[0].layers == 'a"b\\c\nd'
+
+
+def test_the_program_times_the_network_as_the_lab_does() -> None:
+    wanted = recipe(CASES["weight"])
+    assert program(wanted) == program(wanted, RunConfig())
+    one = program(wanted, RunConfig(batch=1, format="csr"))
+    changed = [line for line in one.splitlines() if line not in program(wanted).splitlines()]
+    assert changed == [
+        "images = flow.load_data(recipe).test[:1]",
+        'latency = flow.with_latency(found, result.compressed, images, formats="csr").latency',
+    ]

@@ -40,7 +40,11 @@ def test_ticks_are_one_two_five():
 
 def dot(key: str, accuracy: float, size: float, zeros: float, latency: float | None = None, series: str = "weight") -> Dot:
     return Dot(
-        key, f"setting {key}", series, accuracy, {"size on disk": size, "MACs": size, "latency here": latency, "share of zeros": zeros}
+        key,
+        f"setting {key}",
+        series,
+        accuracy,
+        {"size on disk": size, "MACs": size, "latency here": latency, "speed here": None, "share of zeros": zeros},
     )
 
 

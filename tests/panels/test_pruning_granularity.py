@@ -207,7 +207,7 @@ def test_a_failure_is_a_sentence_and_the_setting_stays_what_the_page_shows():
 
 def test_a_failure_on_the_worker_is_a_sentence_too():
     class Broken(Workbench):
-        def latency(self, compressed, progress):
+        def latency(self, compressed, progress, batch, formats):
             raise ZeroDivisionError("no clock")
 
     panel = PruningGranularity(State(network="digits-small"), cache(Broken), ("digits-small",))

@@ -150,3 +150,9 @@ def test_layers_of_several_formats_follow_each_other():
     program, x = Program(steps, (30,)), rng.standard_normal((11, 30)).astype(np.float32)
     np.testing.assert_allclose(program(x), reference.interpret(steps, x), rtol=1e-4, atol=1e-5)
     assert [name for name, _ in program.profile(x)] == ["0", "1", "2", "in and out", "3", "in and out"]
+
+
+def test_a_group_wider_than_the_row_is_a_scale_a_row():
+    packed = coded.linear(np.random.default_rng(0), (5, 40), bits=4, group=40)
+    wide = type(packed).from_arrays((5, 40), packed.arrays(), dict(packed.settings) | {"group": 1 << 28})
+    check(wide, 3)

@@ -5,6 +5,7 @@ and their ReLU or ReLU6 inside. Below `FUSE_FROM` images the plain operation is 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from labkit.runtime.steps import Shape, Step, bias_of
+from labkit.runtime.steps import Pair, Shape, Step, bias_of
 
 FUSE_FROM = 8
 _RELU, _RELU6 = (0.0, float("inf")), (0.0, 6.0)
@@ -75,6 +76,8 @@ def lower(step: Step, shape: Shape) -> Call:
         step: what to do.
         shape: of its first input, without the batch.
     """
+    if step.op == "conv" and any(_excess(step)):
+        return _padded(step, shape)
     if step.op == "conv":
         return _with_fusion(step, _conv(step), _fused_conv(step, shape))
     if step.op == "linear":
@@ -126,6 +129,24 @@ def _attribute(step: Step) -> tuple[str, list[float], str] | None:
 def _conv(step: Step) -> Call:
     weight, bias = _parameters(step)
     return partial(F.conv2d, weight=weight, bias=bias, stride=step.stride, padding=step.padding, dilation=step.dilation, groups=step.groups)
+
+
+def _excess(step: Step) -> Pair:
+    """Return by how much the padding is wider than what a window reaches beyond its first pixel.
+
+    With such padding a window may lie wholly outside of the image, and oneDNN's kernels then read what is not theirs: the
+    process dies (seen with torch 2.14 on random geometries, fused and not).
+    """
+    extra = [max(0, p - d * (k - 1)) for p, d, k in zip(step.padding, step.dilation, step.kernel, strict=True)]
+    return extra[0], extra[1]
+
+
+def _padded(step: Step, shape: Shape) -> Call:
+    """Return the call of a convolution whose excess of padding is written out as zeros beforehand."""
+    (rows, columns), (channels, height, width) = _excess(step), shape
+    inner = replace(step, padding=(step.padding[0] - rows, step.padding[1] - columns))
+    call = lower(inner, (channels, height + 2 * rows, width + 2 * columns))
+    return lambda x: call(F.pad(x, (columns, columns, rows, rows)).contiguous(memory_format=torch.channels_last))
 
 
 def _fused_conv(step: Step, shape: Shape) -> Call | None:

@@ -76,7 +76,7 @@ def test_a_pruned_network_is_stored_and_runs_as_n_m():
     weights = [name for name in tensors if name.endswith("weight")]
     assert len(weights) == 3
     assert {tensors[name].kind for name in weights} == {"n_m"}
-    program, images = compile(compressed, flow.example(splits.test)), splits.test[:20].tensor()
+    program, images = compile(compressed, flow.example(splits.test), "rule"), splits.test[:20].tensor()
     assert [layer.format for layer in program.layers if layer.format] == ["n_m"] * 3
     with torch.inference_mode():
         np.testing.assert_allclose(program(images.numpy()), compressed.model(images).numpy(), rtol=1e-4, atol=1e-4)

@@ -1,0 +1,32 @@
+"""Dense convolutions where torch's own kernels must not be trusted."""
+
+import numpy as np
+import pytest
+
+from labkit.formats.dense import DenseTensor
+from labkit.runtime.kernels import dense, reference
+from labkit.runtime.program import Program
+from labkit.runtime.steps import Step
+
+CASES = [  # kernel, stride, padding, dilation, groups, (height, width), images: each of them ended the process with torch 2.14
+    ((2, 1), (1, 2), (1, 1), (1, 2), 1, (9, 1), 33),
+    ((3, 1), (2, 2), (1, 1), (2, 2), 2, (9, 1), 5),
+    ((3, 1), (2, 2), (3, 1), (2, 2), 1, (5, 1), 65),
+    ((1, 1), (2, 2), (1, 1), (2, 2), 3, (2, 1), 33),
+]
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding", "dilation", "groups", "size", "count"), CASES)
+def test_windows_that_lie_in_the_padding_are_zeros(kernel, stride, padding, dilation, groups, size, count):
+    rng = np.random.default_rng(0)
+    weight = DenseTensor.pack(rng.standard_normal((4 * groups, 4, *kernel)).astype(np.float32))
+    geometry = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    step = Step("conv", "c", (0,), weight, np.ones(4 * groups, np.float32), low=0.0, **geometry)
+    x = rng.standard_normal((count, 4 * groups, *size)).astype(np.float32)
+    np.testing.assert_allclose(Program([step], x.shape[1:])(x), reference.interpret([step], x), rtol=1e-5, atol=1e-5)
+
+
+def test_only_the_excess_of_padding_is_written_out():
+    weight = DenseTensor.pack(np.ones((1, 1, 3, 1), np.float32))
+    step = Step("conv", "c", (0,), weight, kernel=(3, 1), padding=(5, 0), dilation=(2, 1))
+    assert dense._excess(step) == (1, 0)

@@ -35,7 +35,7 @@ def test_the_new_lab_works(checkout):
         assert module.LAB.name == "04_pruning_ratios"
         assert module.__doc__.startswith("Lab 04:")
         panel = module.PruningRatios(module.State(network="digits-small"), networks=("digits-small",))
-        panel.controls.by_path[("ratio", "sparsity")].value = 0.8
+        panel.controls["prune"].by_path[("ratio", "sparsity")].value = 0.8
         assert panel.worker.wait(60)
         assert "is-error" not in panel.status.widget.value
         assert panel.measured.accuracy.n == 500

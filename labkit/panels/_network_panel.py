@@ -14,6 +14,7 @@ from labkit.core.progress import Progress
 from labkit.core.recipe import Recipe
 from labkit.core.records import Accuracy, Compressed
 from labkit.panels import _strip
+from labkit.panels._controls import ControlSet
 from labkit.panels._figures import Figure
 from labkit.panels._findings import Findings
 from labkit.panels._history import Entry, entry_of, how_in_words, key_of, label
@@ -58,6 +59,7 @@ class NetworkPanel(Panel[S], Generic[S]):
         self.findings = Findings(self, self.plane)
         self.plane_view = self.findings.plane_view
         self.below = [self.findings.widget]
+        self.controls: dict[str, ControlSet] = {}  # a lab's own, by the field of the state that they set
         self.network = ipywidgets.Dropdown(options=list(networks), value=state.network, description="network")
         self.layer = ipywidgets.Dropdown(description="layer in view")
         self.reset_button = ipywidgets.Button(description="Reset", tooltip="Back to the settings this lab began with")
@@ -131,9 +133,11 @@ class NetworkPanel(Panel[S], Generic[S]):
         return ", ".join([said, *how_in_words(self.state.how(), self.first.how())])
 
     def enable(self, enabled: bool) -> None:
-        """Let people change what decides the network, or not while a job depends on it; a lab adds its own controls."""
+        """Let people change what decides the network, or not while a job depends on it."""
         self.is_locked = self.network.disabled = self.reset_button.disabled = not enabled
         self.findings.enable(enabled)
+        for controls in self.controls.values():
+            controls.enable(enabled)
 
     def go_back(self, entry: Entry) -> None:
         """Show a setting of the history again, if no job runs and its network can be had without one."""
@@ -179,6 +183,8 @@ class NetworkPanel(Panel[S], Generic[S]):
         if self.layer.options != names:
             self.layer.options = names  # which chooses the first of them: nobody's choice, so the next line takes it back
         self.network.value, self.layer.value = self.state.network, layer
+        for name, controls in self.controls.items():
+            controls.show(getattr(self.state, name))
 
     def _draw_strip(self) -> None:
         bench, found = self.bench, self.measured

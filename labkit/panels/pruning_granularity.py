@@ -171,16 +171,6 @@ class PruningGranularity(NetworkPanel[State]):
         self.lay_out(self.top, self.strip.widget, side, [view.widget for view in views])
         self.draw()
 
-    def enable(self, enabled: bool) -> None:
-        super().enable(enabled)
-        for controls in self.controls.values():
-            controls.enable(enabled)
-
-    def draw_controls(self) -> None:
-        super().draw_controls()
-        for name, controls in self.controls.items():
-            controls.show(getattr(self.state, name))
-
     def why_slow(self) -> str:
         if self.state.granularity == "weight":
             return f"not faster: finding the {1 - self.state.sparsity:.0%} that stay costs what skipping the zeros saves"

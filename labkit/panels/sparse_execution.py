@@ -172,13 +172,6 @@ class SparseExecution(NetworkPanel[State]):
         super().enable(enabled)
         self.layer.disabled = not enabled
         self.sweep.enable(enabled)
-        for controls in self.controls.values():
-            controls.enable(enabled)
-
-    def draw_controls(self) -> None:
-        super().draw_controls()
-        for name, controls in self.controls.items():
-            controls.show(getattr(self.state, name))
 
     def why_slow(self) -> str:
         return _executed.why_slow(self.state.run.format)

@@ -1,12 +1,11 @@
 """What packed linear layers have in common, whatever their weights are stored as."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labkit.runtime.kernels._simd import aligned
 from labkit.runtime.steps import Step, bias_of
 
 FEW = 8
@@ -34,11 +33,3 @@ def limited(sums: Values, step: Step) -> Values:
     if step.bias is not None:
         sums += step.bias
     return np.clip(sums, step.low, step.high, out=sums) if step.clips else sums
-
-
-def on_a_line(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a flat copy of an array whose start is a multiple of 64 bytes."""
-    size = array.size * array.itemsize
-    out = aligned(-(-size // 4)).view(np.uint8)[:size].view(array.dtype)
-    out[:] = array.reshape(-1)
-    return out

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labkit.formats import Format
-from labkit.runtime._layer import FEW, Layer, Values, limited, on_a_line, one_by_one
+from labkit.runtime._layer import FEW, Layer, Values, limited, one_by_one
 from labkit.runtime.codes import Codes, codes_of
 from labkit.runtime.kernels import byte_lookup_linear as on_byte
 from labkit.runtime.kernels import lookup_linear
 from labkit.runtime.kernels._bytes import BYTES
-from labkit.runtime.kernels._simd import LANES, aligned
+from labkit.runtime.kernels._simd import LANES, aligned, on_a_line
 from labkit.runtime.steps import Step
 
 LEAST_PEAK = np.float32(1e-30)

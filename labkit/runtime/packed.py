@@ -16,10 +16,10 @@ from labkit.formats.csr import CsrTensor
 from labkit.formats.n_m import NMTensor
 from labkit.formats.vector_sparse import VectorSparseTensor
 from labkit.runtime import coded
-from labkit.runtime._layer import FEW, Layer, Values, on_a_line, one_by_one
+from labkit.runtime._layer import FEW, Layer, Values, one_by_one
 from labkit.runtime.codes import codes_of
 from labkit.runtime.kernels import csr_linear, n_m_linear, vector_linear
-from labkit.runtime.kernels._simd import LANES, aligned
+from labkit.runtime.kernels._simd import LANES, aligned, on_a_line
 from labkit.runtime.kernels.transpose import transpose
 from labkit.runtime.rows import ROWS, as_rows
 from labkit.runtime.steps import INF, Shape, Step, bias_of

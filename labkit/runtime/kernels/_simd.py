@@ -253,3 +253,11 @@ def aligned(count: int) -> NDArray[np.float32]:
     whole = np.zeros(count + 16, np.float32)
     start = -whole.ctypes.data % 64 // 4
     return whole[start : start + count]
+
+
+def on_a_line(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a flat copy of an array whose start is a multiple of 64 bytes."""
+    size = array.size * array.itemsize
+    out = aligned(-(-size // 4)).view(np.uint8)[:size].view(array.dtype)
+    out[:] = array.reshape(-1)
+    return out

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from labkit.core.errors import ModelError
 from labkit.runtime.kernels._bytes import BYTES, dot, repeat_word
 from labkit.runtime.kernels._cache import kernel
-from labkit.runtime.kernels._simd import LANES, aligned
+from labkit.runtime.kernels._simd import LANES, aligned, on_a_line
 from labkit.runtime.kernels._vectors import entry, load, splat, store
 from labkit.runtime.kernels.transpose import transpose
 
@@ -90,7 +90,7 @@ class BlockInt8Linear:
         place = columns // (PART // 4) * out + rows
         order = np.argsort(place, kind="stable")
         self._pointers = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=self._parts * out))]).astype(np.int64)
-        self._columns, self._words = columns[order], _on_a_line(words.view(np.int32)[rows, columns][order])
+        self._columns, self._words = columns[order], on_a_line(words.view(np.int32)[rows, columns][order])
         self._arrays: tuple[int, NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]] | None = None
 
     def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -103,7 +103,7 @@ class BlockInt8Linear:
     def _some(self, x: NDArray[np.uint8], y: NDArray[np.int32]) -> None:
         width, batch = 4 * self._quads, -(-len(x) // LANES) * LANES
         if self._arrays is None or self._arrays[0] != batch:
-            offsets = _on_a_line((self._columns * (4 * batch)).astype(np.int32))
+            offsets = on_a_line((self._columns * (4 * batch)).astype(np.int32))
             self._arrays = batch, aligned(self._quads * batch), aligned(self._out * batch), offsets
         _, quads, sums, offsets = self._arrays
         if x.shape[1] != width:
@@ -122,10 +122,3 @@ def check_reach(codes: NDArray[np.int8], added: NDArray[Any]) -> None:
     reach = 255 * np.abs(codes.reshape(len(codes), -1).astype(np.int64)).sum(axis=1) + np.abs(added.astype(np.int64))
     if reach.size and int(reach.max()) >= 2**31:
         raise ModelError(f"a sum of this layer may reach {int(reach.max())}: it must stay below 2^31")
-
-
-def _on_a_line(array: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return a flat copy that starts at a multiple of 64 bytes."""
-    out = aligned(array.size).view(np.int32)
-    out[:] = array.reshape(-1)
-    return out

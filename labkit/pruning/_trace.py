@@ -1,7 +1,7 @@
 """Walk a network and find which channel positions share an index, operation by operation.
 
-The walk sees shapes only: it runs on the meta device, on a copy. Whatever it does not know it refuses by name, because a
-wrong link would give a smaller network that computes something else.
+The walk sees shapes only: those that an example has on its way through a copy. Whatever it does not know it refuses by name,
+because a wrong link would give a smaller network that computes something else.
 """
 
 import copy
@@ -76,9 +76,9 @@ def walk(model: nn.Module, example: Tensor) -> Walk:
     """
     _refuse_shared_parameters(model)
     try:
-        skeleton = copy.deepcopy(model).eval().to("meta")
-        traced = symbolic_trace(skeleton).to("meta")  # with the constants that tracing made
-        _Shapes(traced).run(example.to("meta"))
+        traced = symbolic_trace(copy.deepcopy(model).eval())
+        with torch.no_grad():  # computed, not on torch's meta device: the first batch norm there imports the whole compiler
+            _Shapes(traced).run(example)
     except Exception as error:  # whatever torch raises for code that depends on values, and for inputs that do not fit
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"the network cannot be traced ({reason}): its forward must not depend on values, and fit the input") from error

@@ -1,6 +1,8 @@
 """Which channels go together, against cases small enough to list and against torch-pruning."""
 
 import gc
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 
@@ -200,3 +202,15 @@ def test_torch_pruning_finds_the_same_layers_for_each_group(name: str) -> None:
             theirs.add((side, names[id(module)], tuple(indices)))
         ours = {(m.side, m.layer, tuple((m.index == 1).nonzero().flatten().tolist())) for m in group.members}
         assert ours == theirs, group.name
+
+
+def test_tracing_does_not_import_torchs_compiler() -> None:
+    code = (
+        "import sys, torch\n"
+        "from labkit import models\n"
+        "from labkit.pruning.dependency import dependency_groups\n"
+        "dependency_groups(models.load('digits-small'), torch.zeros(1, 1, 8, 8))\n"
+        "dependency_groups(models.load('mobilenet-small'), torch.zeros(1, 1, 28, 28))\n"
+        "print('torch._dynamo' in sys.modules, 'sympy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False False\n"

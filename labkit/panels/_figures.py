@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from bokeh.core.json_encoder import serialize_json
 from bokeh.models import ColumnDataSource, FixedTicker, NumeralTickFormatter, Range1d, TapTool
 from bokeh.plotting import figure
 from bokeh.protocol import Protocol
@@ -33,13 +34,34 @@ DARK = Palette("#c3cad5", "#2c3440", "#66717f", "#56b4e9", "#f0833a", ("#56b4e9"
 
 
 class LiveModel(BokehModel):
-    """A BokehModel that sends all changes of one draw together, and can be brought up to date when a page has opened.
+    """A BokehModel that sends all changes of one draw together, and takes its picture when a page asks for one.
 
-    jupyter_bokeh sends at least three messages for each change, and takes the picture that a new page gets when it is
-    made, so that what changed before the page was there is lost.
+    jupyter_bokeh takes the picture that a new page gets when the model is made, so that what changed before the page was
+    there is lost, and sends at least three messages for each change, though before the first picture there is nobody to
+    tell.
     """
 
     _events: list[Any] | None = None
+    _picture = ""  # the whole figure as JSON
+    _is_stale = True  # whether the figure has changed since
+
+    def update_from_model(self, model: Any) -> None:
+        """Show `model`."""
+        self._model, self._is_stale = model, True
+
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
+        """Return what a page is told when it opens, with a picture that is up to date; when the model is made, without."""
+        state: dict[str, Any] = super().get_state(key, drop_defaults)
+        if "render_bundle" in state and self.comm is not None:
+            state["render_bundle"] = self._up_to_date()
+        return state
+
+    def _up_to_date(self) -> str:
+        if self._is_stale:
+            self._is_stale = False  # first: another thread may change the figure meanwhile
+            self._picture = serialize_json(self._model_to_traits(self._model))
+            self._model.document.on_change_dispatch_to(self)
+        return self._picture
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -54,8 +76,9 @@ class LiveModel(BokehModel):
                 self._send_patch(events)
 
     def refresh(self) -> None:
-        """Send the whole figure as it is now."""
-        self.update_from_model(self._model)
+        """Send the whole figure as it is now, unless it is as it was when it was last sent."""
+        if self._is_stale:
+            self.send_state("render_bundle")
 
     def _sync_model(self, model: Any, content: dict[str, Any], buffers: list[Any]) -> None:
         """Take what a person chose; the page also sends back, as news, every change that it was sent."""
@@ -63,6 +86,7 @@ class LiveModel(BokehModel):
             super()._sync_model(model, content, buffers)
 
     def _document_patched(self, event: Any) -> None:
+        self._is_stale = True
         if event.setter is self:
             return
         if self._events is not None:

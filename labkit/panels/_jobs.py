@@ -13,6 +13,7 @@ from contextlib import suppress
 from labkit.core.errors import Cancelled
 from labkit.core.memory import give_back
 from labkit.core.progress import Progress, Tick
+from labkit.panels._ahead import is_building
 
 Work = Callable[[Progress], None]
 Failed = Callable[[BaseException], None]
@@ -43,6 +44,11 @@ class Worker:
         self._running: Progress | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._loop, name="labkit-panel", daemon=True)
+        if not is_building():
+            self.begin()
+
+    def begin(self) -> None:
+        """Start the thread; only for a worker that was made while panels are built ahead."""
         self._thread.start()
 
     def submit(self, work: Work, listener: Callable[[Tick], None] | None = None) -> Progress:
@@ -71,7 +77,7 @@ class Worker:
             self._cancel_all()
             self._closed = True
             self._changed.notify_all()
-        if threading.current_thread() is not self._thread:
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(timeout=10.0)
 
     def _cancel_all(self) -> None:

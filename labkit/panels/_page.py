@@ -4,7 +4,6 @@ One invisible widget does all of it, since each further widget makes a page open
 hostile as anything from outside: whoever listens checks them.
 """
 
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import anywidget
 import traitlets
 
 from labkit.core.progress import Progress
+from labkit.panels._ahead import the_kernel
 
 _STATIC = Path(__file__).parent / "_static"
 LONGEST_WAIT_S = 10.0
@@ -49,8 +49,6 @@ class Page(anywidget.AnyWidget):
         self._is_here = threading.Event()
         self.on_msg(self._heard)
         self.observe(lambda _: self._is_here.set(), names="opened")
-        if not _in_a_kernel():
-            self._is_here.set()  # a test, or a script: nobody will come
 
     def listen(self, what: str, listener: Callable[[str], None]) -> None:
         """Call `listener` with the text of each message `what`: a click on `<button data-lk-do="what" data-lk-value="text">`.
@@ -71,7 +69,7 @@ class Page(anywidget.AnyWidget):
         What is measured before is of no use if the address asks for something else, and keeps the page from opening.
         """
         for _ in range(int(LONGEST_WAIT_S / 0.05)):
-            if self._is_here.is_set():
+            if self._is_here.is_set() or the_kernel() is None:  # a test, or a script: nobody will come
                 return
             progress.pause(0.05)
         self._is_here.set()
@@ -82,10 +80,3 @@ class Page(anywidget.AnyWidget):
         listener, text = self._listeners.get(str(content.get("do"))), content.get("value")
         if listener is not None and isinstance(text, str):
             listener(text[:LONGEST_TEXT])
-
-
-def _in_a_kernel() -> bool:
-    """Whether a page will show this: the code runs in a notebook's kernel."""
-    found = sys.modules.get("IPython")
-    shell = found.get_ipython() if found is not None else None
-    return getattr(shell, "kernel", None) is not None

@@ -76,8 +76,14 @@ class Panel(Generic[S]):
         for box, name in ((side, "lk-side"), (main, "lk-views"), (below, "lk-below"), (body, "lk-body")):
             box.add_class(name)
         parts = [self._question, top, strip, self.status.widget, body, self.guide.about.widget, self.page]
-        self.widget = ipywidgets.VBox(parts)
-        self.widget.add_class("lk-lab")
+        self._widget = ipywidgets.VBox(parts)
+        self._widget.add_class("lk-lab")
+
+    @property
+    def widget(self) -> ipywidgets.Widget:
+        """The page, its figures as they are now: to be shown."""
+        self._refresh()
+        return self._widget
 
     def guard(self, callback: Callable[..., None]) -> Callable[..., None]:
         """Return `callback` with the lock held and its exceptions shown in the status line."""
@@ -192,7 +198,7 @@ class Panel(Generic[S]):
     def close(self) -> None:
         """End the worker's thread and the widgets."""
         self.worker.close()
-        self.widget.close()
+        self._widget.close()
 
     def draw_controls(self) -> None:
         """Make the controls agree with the state."""

@@ -11,6 +11,7 @@ from labkit.core.params import replace_at
 from labkit.core.progress import Progress
 from labkit.core.recipe import Recipe, Step
 from labkit.core.registry import method_of
+from labkit.panels._ahead import shown
 from labkit.panels._controls import Control, ControlSet, Path
 from labkit.panels._figures import Histogram, LayerBars
 from labkit.panels._lab import Aim, Challenge, Guess, Lab, Moment, TryThis
@@ -247,4 +248,4 @@ class PruningGranularity(NetworkPanel[State]):
 
 def panel() -> ipywidgets.Widget:
     """Return the lab's page as a widget: the last line of the notebook's cell."""
-    return PruningGranularity().widget
+    return shown(PruningGranularity)

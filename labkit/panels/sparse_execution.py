@@ -14,6 +14,7 @@ from labkit.crossover import IN_VIEW, Subject
 from labkit.execution import Spent, profile, stored_bytes
 from labkit.measure.roof import Roof, roof
 from labkit.panels import _executed, _walk
+from labkit.panels._ahead import shown
 from labkit.panels._controls import Control, ControlSet, Path
 from labkit.panels._energy_figures import Dot, Roofline
 from labkit.panels._lab import Aim, Challenge, Guess, Lab, Moment, TryThis
@@ -261,4 +262,4 @@ class SparseExecution(NetworkPanel[State]):
 
 def panel() -> ipywidgets.Widget:
     """Return the lab's page as a widget: the last line of the notebook's cell."""
-    return SparseExecution().widget
+    return shown(SparseExecution)

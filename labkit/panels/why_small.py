@@ -13,6 +13,7 @@ from labkit.core.progress import Progress
 from labkit.measure.energy import EnergyConfig
 from labkit.measure.roof import Roof, roof
 from labkit.panels import _counted
+from labkit.panels._ahead import shown
 from labkit.panels._controls import Control, ControlSet, Path
 from labkit.panels._energy_figures import FIRST, NOW, PARTS, Dot, MovedBars, Roofline, StackedBars, axis_end
 from labkit.panels._lab import Aim, Challenge, Figures, Guess, Lab, Moment, TryThis
@@ -277,4 +278,4 @@ def _program(state: State) -> tuple[str, float, int, int]:
 
 def panel() -> ipywidgets.Widget:
     """Return the lab's page as a widget: the last line of the notebook's cell."""
-    return WhySmall().widget
+    return shown(WhySmall)

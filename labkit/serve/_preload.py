@@ -1,4 +1,4 @@
-"""What a kernel has done before anybody asks for it: imports, a trained network with its data, kernels compiled."""
+"""What a kernel has done before anybody asks for it: imports, a trained network with its data, kernels compiled, panels built."""
 
 import pkgutil
 from importlib import import_module
@@ -22,13 +22,21 @@ NETWORK = "vgg-small-bn"
 
 def modules() -> tuple[str, ...]:
     """Return the modules that are imported ahead, in order: the heavy ones, the workbench, and the panel of every lab."""
-    panels = import_module("labkit.panels")
-    own = sorted(each.name for each in pkgutil.iter_modules(panels.__path__) if not each.name.startswith("_"))
-    return (*FIRST, "labkit.workbench", *(f"labkit.panels.{name}" for name in own))
+    return (*FIRST, "labkit.workbench", *panels())
+
+
+def panels() -> list[str]:
+    """Return the module of each lab's panel."""
+    folder = import_module("labkit.panels").__path__
+    return [f"labkit.panels.{name}" for name in sorted(each.name for each in pkgutil.iter_modules(folder)) if not name.startswith("_")]
 
 
 def load() -> None:
-    """Import the modules and prepare the workbench of `NETWORK`; safe to follow with a fork where torch has one thread."""
+    """Import the modules, prepare the workbench of `NETWORK` and build the panels; safe to follow with a fork where torch has one thread."""
     for name in (*KERNEL, *modules()):
         import_module(name)
     import_module("labkit.workbench").workbench(NETWORK).prepare()
+    with import_module("labkit.panels._ahead").building():
+        for module in map(import_module, panels()):
+            if hasattr(module, "panel"):  # the home lab is plain HTML
+                module.panel()

@@ -52,7 +52,7 @@ def test_without_a_kernel_nobody_is_waited_for():
 
 
 def test_in_a_kernel_the_page_is_waited_for(monkeypatch):
-    monkeypatch.setattr(_page, "_in_a_kernel", lambda: True)
+    monkeypatch.setattr(_page, "the_kernel", object)
     page, done = Page(), threading.Event()
     thread = threading.Thread(target=lambda: (page.wait(Progress()), done.set()))
     thread.start()
@@ -63,7 +63,7 @@ def test_in_a_kernel_the_page_is_waited_for(monkeypatch):
 
 
 def test_waiting_is_cancelled_and_has_an_end(monkeypatch):
-    monkeypatch.setattr(_page, "_in_a_kernel", lambda: True)
+    monkeypatch.setattr(_page, "the_kernel", object)
     monkeypatch.setattr(_page, "LONGEST_WAIT_S", 0.1)
     page, progress = Page(), Progress()
     progress.cancel()

@@ -112,7 +112,7 @@ def test_nothing_moves_the_panel_while_a_job_runs(panel):
 
 
 def test_nothing_is_measured_before_the_page_said_where_it_is(monkeypatch):
-    monkeypatch.setattr(_page, "_in_a_kernel", lambda: True)
+    monkeypatch.setattr(_page, "the_kernel", object)
     seen = []
 
     class Watched(Workbench):

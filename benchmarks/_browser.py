@@ -174,9 +174,7 @@ def running_browser() -> Iterator[Any]:
     Raises:
         NoBrowserError: there is none, it does not start, or Playwright is not installed.
     """
-    path = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        raise NoBrowserError(f"none of {', '.join(_BROWSERS)} is on the PATH")
+    path = _path()
     try:
         from playwright.sync_api import Error, sync_playwright
     except ImportError as error:
@@ -188,6 +186,26 @@ def running_browser() -> Iterator[Any]:
             raise NoBrowserError(f"{path} does not start: {error}") from error
         yield browser
         browser.close()
+
+
+def with_profile(browser: Any, folder: Path) -> Any:
+    """Start the browser once more, with a profile in `folder`, and return its context; closing that ends it."""
+    wide, high = WIDTHS["wide"]
+    return browser.browser_type.launch_persistent_context(
+        folder, executable_path=_path(), args=list(_ARGUMENTS), viewport={"width": wide, "height": high}
+    )
+
+
+def _path() -> str:
+    """Where the browser is.
+
+    Raises:
+        NoBrowserError: there is none.
+    """
+    path = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        raise NoBrowserError(f"none of {', '.join(_BROWSERS)} is on the PATH")
+    return path
 
 
 def open_lab(context: Any, url: str, record: Record | None = None) -> Any:

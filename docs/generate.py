@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from labkit import bench
 from labkit.core.params import Spec
 from labkit.core.registry import Method, find, methods
 from labkit.labs import catalogue
@@ -21,6 +22,7 @@ from labkit.labs import catalogue
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 LIVE = RESULTS / "live.json"
+BENCH = RESULTS / "bench.json"
 VERDICTS = ("holds", "fails", "open")
 TOPICS = {
     "bench": "The bench",
@@ -38,7 +40,13 @@ def generated() -> dict[Path, str]:
         ValueError: a marker is missing, or a file of results is not as `read_results` wants it.
     """
     readme = ROOT / "README.md"
-    parts = {"labs": labs_table(), "methods": methods_table(methods()), "help": help_block(), "live": live_table(LIVE)}
+    parts = {
+        "labs": labs_table(),
+        "methods": methods_table(methods()),
+        "help": help_block(),
+        "live": live_table(LIVE),
+        "bench": bench_table(BENCH),
+    }
     out = {readme: with_parts(readme, parts)}
     results = read_results(RESULTS)
     for method in methods():
@@ -197,6 +205,22 @@ def memory_table(found: list[dict[str, Any]]) -> str:
     rows = [(row["when"], row["process"], f"{row['pss_mb']:,} MB", f"{row['own_mb']:,} MB") for row in found]
     head = ("memory", "process", "shared pages divided among their users", "its own")
     return f"\n\n{table(head, rows)}"
+
+
+def bench_table(path: Path) -> str:
+    """Return every row of what `labkit bench --json` printed, folded away under how many of them win and lose."""
+    if not path.exists():
+        return "Not measured yet: `labkit bench --json > benchmarks/results/bench.json` will."
+    content = json.loads(path.read_text(encoding="utf-8"))
+    rows = [bench.from_plain(row) for row in content["rows"]]
+    faster = sum(row.spread[0] > 1 for row in rows)
+    slower = sum(row.spread[1] < 1 for row in rows)
+    said = (
+        f"{len(rows)} cases: {faster} are faster than dense float32 torch, {slower} slower, "
+        f"{len(rows) - faster - slower} equal to within the spread. One thread, on {host_in_words(content['host'])}."
+    )
+    shown = table(bench.HEAD, map(bench.in_words, rows))
+    return f"{said}\n\n<details>\n<summary>All of them</summary>\n\n{shown}\n\n</details>"
 
 
 def read_results(folder: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ One file per topic with its cases; a kernel's rows are a generator of cases ther
 from labkit.bench._case import Case, Setting, bits, linear_case, network_case, zeros
 from labkit.bench._onnx import to_onnx
 from labkit.bench._peers import missing
-from labkit.bench._rows import HEAD, Row, as_plain, in_words, measured
+from labkit.bench._rows import HEAD, Row, as_plain, from_plain, in_words, measured
 from labkit.bench._run import bench, cases
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "bench",
     "bits",
     "cases",
+    "from_plain",
     "in_words",
     "linear_case",
     "measured",

@@ -83,6 +83,11 @@ def as_plain(row: Row) -> dict[str, Any]:
     return plain | {"spread": [_short(n) for n in row.spread], "peers": {name: _short(n) for name, n in row.peers.items()}}
 
 
+def from_plain(plain: dict[str, Any]) -> Row:
+    """Return the row that `as_plain` made."""
+    return Row(**plain | {"shape": tuple(plain["shape"]), "spread": tuple(plain["spread"])})
+
+
 def in_words(row: Row) -> tuple[str, ...]:
     """Return a row as it is printed, under `HEAD`."""
     ratio = f"{row.ratio_vs_dense:.2f} [{row.spread[0]:.2f}, {row.spread[1]:.2f}]"

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from labkit import bench
 from labkit.core import registry
 from labkit.core.params import Config, param
 from labkit.core.registry import Context, Method
@@ -118,6 +119,24 @@ def test_what_was_measured_has_verdict_interval_seeds_and_host() -> None:
     ]
     assert generate.measured("other", [_result()]) == "Not measured yet: `make claims` will."
     assert generate.measured("toy", []) == "Not measured yet: `make claims` will."
+
+
+def _row(**changes: Any) -> dict[str, Any]:
+    row = bench.Row("csr", "csr", (4, 8), 64, "90%", 0.9, None, 1, 2.0, (1.5, 2.5), "torch CSR", 1.25, 1e-6, 0.5, 1.0, {"torch CSR": 1.25})
+    return bench.as_plain(replace(row, **changes))
+
+
+def test_the_kernels_are_counted_by_who_wins_beyond_the_spread(tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    assert generate.bench_table(path).startswith("Not measured yet")
+    slow, equal = _row(ratio_vs_dense=0.5, spread=(0.4, 0.6)), _row(ratio_vs_dense=1.0, spread=(0.9, 1.1))
+    path.write_text(json.dumps({"version": 1, "host": "a machine", "rows": [_row(), slow, equal, _row()]}))
+    text = generate.bench_table(path)
+    assert text.startswith(
+        "4 cases: 2 are faster than dense float32 torch, 1 slower, 1 equal to within the spread. One thread, on a machine."
+    )
+    assert "| csr | csr | 4×8 | 64 | 90% | 0.500 | 2.00 [1.50, 2.50] | torch CSR | 1.25 | 1e-06 |" in text
+    assert text.count("\n| csr ") == 4
 
 
 def test_results_of_another_form_are_refused(tmp_path: Path, toy: Method, monkeypatch: pytest.MonkeyPatch) -> None:

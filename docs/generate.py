@@ -40,13 +40,8 @@ def generated() -> dict[Path, str]:
         ValueError: a marker is missing, or a file of results is not as `read_results` wants it.
     """
     readme = ROOT / "README.md"
-    parts = {
-        "labs": labs_table(),
-        "methods": methods_table(methods()),
-        "help": help_block(),
-        "live": live_table(LIVE),
-        "bench": bench_table(BENCH),
-    }
+    parts = {"labs": labs_table(), "methods": methods_table(methods()), "help": help_block()}
+    parts |= {"live": live_table(LIVE), "bench": bench_table(BENCH)}
     out = {readme: with_parts(readme, parts)}
     results = read_results(RESULTS)
     for method in methods():
@@ -210,7 +205,7 @@ def memory_table(found: list[dict[str, Any]]) -> str:
 def bench_table(path: Path) -> str:
     """Return every row of what `labkit bench --json` printed, folded away under how many of them win and lose."""
     if not path.exists():
-        return "Not measured yet: `labkit bench --json > benchmarks/results/bench.json` will."
+        return f"Not measured yet: what `labkit bench --json` prints belongs into `{path.relative_to(ROOT).as_posix()}`."
     content = json.loads(path.read_text(encoding="utf-8"))
     rows = [bench.from_plain(row) for row in content["rows"]]
     faster = sum(row.spread[0] > 1 for row in rows)

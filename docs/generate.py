@@ -205,7 +205,7 @@ def memory_table(found: list[dict[str, Any]]) -> str:
 def bench_table(path: Path) -> str:
     """Return every row of what `labkit bench --json` printed, folded away under how many of them win and lose."""
     if not path.exists():
-        return f"Not measured yet: what `labkit bench --json` prints belongs into `{path.relative_to(ROOT).as_posix()}`."
+        return "Not measured yet: `labkit bench --json` will."  # its output is that file
     content = json.loads(path.read_text(encoding="utf-8"))
     rows = [bench.from_plain(row) for row in content["rows"]]
     faster = sum(row.spread[0] > 1 for row in rows)

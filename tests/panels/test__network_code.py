@@ -11,7 +11,7 @@ import pytest
 from labkit.core.progress import SILENT
 from labkit.core.recipe import Recipe, from_dict
 from labkit.execution import RunConfig
-from labkit.panels._code import program
+from labkit.panels._network_code import program
 from labkit.workbench import Workbench
 
 UNIFORM = {"name": "uniform_ratio", "sparsity": 0.6}

@@ -9,17 +9,9 @@ import torch
 from labkit.core.records import Difference
 from labkit.measure.accuracy import difference
 from labkit.panels._classes import class_rows, classes_html
-from labkit.panels._compare import (
-    HINT,
-    KINDS,
-    PICTURES,
-    Comparison,
-    figures_html,
-    flips,
-    in_words,
-    setting_rows,
-)
-from labkit.panels._history import Entry, History
+from labkit.panels._history import History
+from labkit.panels._network_compare import HINT, KINDS, PICTURES, NetworkComparison, figures_html, flips, in_words
+from labkit.panels._network_entry import NetworkEntry
 from labkit.workbench import Workbench
 from tests.panels import entries
 
@@ -30,7 +22,7 @@ def bench() -> Workbench:
 
 
 @pytest.fixture(scope="module")
-def pair(bench: Workbench) -> tuple[Entry, Entry]:
+def pair(bench: Workbench) -> tuple[NetworkEntry, NetworkEntry]:
     history = History()
     for n, sparsity in enumerate((0.5, 0.8)):
         history.add(entries.measured(bench, entries.state(sparsity), f"<b>{n}</b>"))
@@ -68,14 +60,6 @@ def test_flips_and_classes_add_up_to_the_difference_of_the_whole(pair, bench):
         assert row.difference.low <= row.difference.share <= row.difference.high
 
 
-def test_settings_that_differ_are_named_and_no_others(pair):
-    assert setting_rows(pair[0].recipe, pair[1].recipe) == [("sparsity", "50%", "80%")]
-    tuned = replace(entries.state(0.5), is_tuned=True).recipe("digits")
-    names = {name for name, *_ in setting_rows(pair[0].recipe, tuned)}
-    assert {"step 2", "epochs"} <= names
-    assert setting_rows(tuned, tuned) == []
-
-
 def test_the_tables_hold_the_figures_and_escape_what_people_named(pair, bench):
     text = figures_html(*pair) + classes_html(class_rows(*pair, bench))
     assert "<b>0</b>" not in text
@@ -93,28 +77,28 @@ def test_words_tell_chance_from_a_difference():
 
 
 def flips_of(n: int):
-    from labkit.panels._compare import Flips
+    from labkit.panels._network_compare import Flips
 
     return Flips(np.arange(n), np.zeros(n, int), np.ones(n, int))
 
 
 def test_nothing_is_built_before_two_are_pinned(pair, bench):
-    card = Comparison(lambda callback: callback)
+    card = NetworkComparison(lambda callback: callback, lambda _: bench)
     assert card.pictures is None
     assert HINT[:40] in card.view._summary.value
-    card.show(pair[:1], (bench,))
+    card.show(pair[:1])
     assert card.pictures is None
     assert "Pin another row" in card.view._summary.value
-    card.show(pair, (bench, bench))
+    card.show(pair)
     assert card.pictures is not None
     assert len(card._body.children) == 2
-    card.show((), ())
+    card.show(())
     assert card._body.children == ()
 
 
 def test_pictures_are_those_of_the_test_set_page_by_page(pair, bench):
-    card = Comparison(lambda callback: callback)
-    card.show(pair, (bench, bench))
+    card = NetworkComparison(lambda callback: callback, lambda _: bench)
+    card.show(pair)
     shown, found = card.pictures, flips(*pair, bench.splits.test.labels.numpy())
     assert [count for _, count in shown.kinds] == [len(each.index) for each in found]
     assert [name for name, _ in shown.kinds] == list(KINDS)
@@ -132,12 +116,12 @@ def test_pictures_are_those_of_the_test_set_page_by_page(pair, bench):
 
 
 def test_a_latency_that_arrives_does_not_turn_the_page_back(pair, bench):
-    card = Comparison(lambda callback: callback)
-    card.show(pair, (bench, bench))
+    card = NetworkComparison(lambda callback: callback, lambda _: bench)
+    card.show(pair)
     card._turned(None, {"kind": 0, "page": 1}, [])
     page = card.pictures.page
     assert page == 1
-    card.show((replace(pair[0], timing=entries.timing()), pair[1]), (bench, bench))
+    card.show((replace(pair[0], timing=entries.timing()), pair[1]))
     assert card.pictures.page == page
     assert "2.00 ms" in card._tables.value
 
@@ -146,8 +130,9 @@ def test_networks_of_two_data_sets_have_no_images_in_common(pair, bench):
     class Other:
         card = replace(bench.card, data="fashion-mnist")
 
-    card = Comparison(lambda callback: callback)
-    card.show(pair, (bench, Other()))
+    second = replace(pair[1], recipe=replace(pair[1].recipe, network="other"))
+    card = NetworkComparison(lambda callback: callback, lambda network: Other() if network == "other" else bench)
+    card.show((pair[0], second))
     assert "different data sets" in card.view._summary.value
     assert card.pictures is None
 
@@ -156,7 +141,7 @@ def test_an_entry_of_nan_predictions_has_a_name_for_them(pair, bench):
     labels = bench.splits.test.labels
     first = entries.with_predictions(pair[0], labels[:3].tolist(), labels)
     second = entries.with_predictions(pair[1], [-1, -1, int(labels[2])], labels)
-    card = Comparison(lambda callback: callback)
-    card.show((first, second), (bench, bench))
+    card = NetworkComparison(lambda callback: callback, lambda _: bench)
+    card.show((first, second))
     assert [words[2] for words in card.pictures.words] == ["nothing", "nothing"]
     assert torch.equal(second.accuracy.predictions[:2].long(), torch.tensor([-1, -1]))

@@ -7,9 +7,9 @@ import pytest
 
 from labkit import flow
 from labkit.core import recipe as recipes
-from labkit.panels._code import program
 from labkit.panels._download import Download
-from labkit.panels._takeaway import Takeaway, Taken, recipe_file
+from labkit.panels._network_code import program
+from labkit.panels._network_takeaway import NetworkTakeaway, Taken, recipe_file
 from labkit.workbench import Workbench
 from tests.panels import entries
 
@@ -36,9 +36,9 @@ def taken(bench: Workbench) -> Taken:
     return Taken(recipe, "channel (tuned)", 0.876, bench.compress(recipe))
 
 
-def card(bench: Workbench, what: list[Taken], said: list[str]) -> tuple[Takeaway, Bag]:
+def card(bench: Workbench, what: list[Taken], said: list[str]) -> tuple[NetworkTakeaway, Bag]:
     bag = Bag()
-    return Takeaway(lambda: what[-1], bench.file, lambda callback: callback, bag, said.append), bag
+    return NetworkTakeaway(lambda: what[-1], bench.file, lambda callback: callback, bag, said.append), bag
 
 
 def test_files_are_named_by_network_method_and_zeros(taken):

@@ -77,19 +77,22 @@ class SideBySide(Comparison[E]):
     """The comparison that any lab has: the settings that differ, and the figures of both.
 
     Args:
+        caption: of the figures: what they are of.
         columns: the figures.
         settings: returns the settings in which two entries differ.
         words: says what the comparison of two entries comes to.
     """
 
-    def __init__(self, columns: tuple[Column[E], ...], settings: Callable[[E, E], Rows], words: Callable[[E, E], str]) -> None:
+    def __init__(
+        self, caption: str, columns: tuple[Column[E], ...], settings: Callable[[E, E], Rows], words: Callable[[E, E], str]
+    ) -> None:
         super().__init__("Pin two rows of the history to see which settings differ between them, and the figures of both side by side.")
-        self._columns, self._settings, self._words = columns, settings, words
+        self._caption, self._columns, self._settings, self._words = caption, columns, settings, words
 
     def fill(self, first: E, second: E, before: tuple[E, ...]) -> None:
         names = (first.label, second.label)
         figures = figure_rows(first, second, self._columns)
-        tables = rows_html("Settings that differ", names, self._settings(first, second)) + rows_html("Figures", names, figures)
+        tables = rows_html("Settings that differ", names, self._settings(first, second)) + rows_html(self._caption, names, figures)
         self.show_tables(tables, self._words(first, second))
 
 

@@ -16,14 +16,15 @@ for part, microjoules in energy.items():
     print(f"{part:8} {microjoules:.3g} µJ an image, modelled")
 print(f"energy   {sum(energy.values()):.3g} µJ an image, modelled")
 
-ran, here = blueprint.run(network, chip.batch), roof()  # float32 without zeros, one thread
+ran = blueprint.run(network, chip.batch)  # float32 without zeros, one thread
 print(f"latency  {ran.latency.median_ms:.3g} ms for a batch of {ran.latency.batch}")
-print(f"roof     {here.peak_gflops:.0f} · 10⁹ operations, {here.bandwidth_gbps:.1f} GB a second")
+here = roof()
+peak, bandwidth = here.peak_gflops, here.bandwidth_gbps
+print(f"roof     {peak:.0f} · 10⁹ operations and {bandwidth:.1f} GB a second")
 for layer in found.layers:
     intensity = layer.intensity(chip.batch)  # operations a byte
-    most = roofline(intensity, here.peak_gflops, here.bandwidth_gbps)
-    reached = ran.gflops[layer.name]
-    print(f"{layer.name:8} {intensity:.2g} a byte: {reached:.3g} of {most:.3g} · 10⁹ a second")
+    reached, most = ran.gflops[layer.name], roofline(intensity, peak, bandwidth)
+    print(f"{layer.name:8} {reached:.3g} of {most:.3g} · 10⁹ operations a second")
 """
 
 

@@ -128,7 +128,12 @@ def _signed(value: float) -> str:
 
 def _latency(entry: CountedEntry) -> str:
     found = entry.latency
-    return "…" if found is None else f"{found.median_ms:.3g} ms for {images(found.batch)}"
+    return "…" if found is None else f"{found.median_ms:.3g} ms, {images(found.batch)}"
+
+
+def _macs(cost: Cost) -> str:
+    used = in_millions(cost.effective_macs)
+    return used if cost.effective_macs == cost.macs else f"{used} of {in_millions(cost.macs)}"
 
 
 def _image_ms(entry: CountedEntry) -> str:
@@ -136,7 +141,7 @@ def _image_ms(entry: CountedEntry) -> str:
 
 
 def _part(part: str) -> Column[CountedEntry]:
-    return Column(f"of it {PARTS[part]}", lambda entry: f"{entry.energy[part]:.3g} µJ")
+    return Column(PARTS[part], lambda entry: f"{entry.energy[part]:.3g} µJ")
 
 
 SHEET = Sheet[CountedEntry](
@@ -149,13 +154,13 @@ SHEET = Sheet[CountedEntry](
         Column("latency", _image_ms, lambda entry: entry.image_ms),
     ),
     compared=(
-        Column("energy per image, modelled", lambda entry: f"{entry.y:.3g} µJ"),
+        Column("energy", lambda entry: f"{entry.y:.3g} µJ"),
         *(_part(part) for part in PARTS),
-        Column("moved per image, modelled", lambda entry: kilobytes(round(entry.moved))),
-        Column("weights, counted", lambda entry: kilobytes(entry.weight_bytes)),
-        Column("MACs per image", lambda entry: f"{in_millions(entry.cost.effective_macs)} of {in_millions(entry.cost.macs)}"),
-        Column("latency here", _latency),
-        Column("latency of an image", _image_ms),
+        Column("moved", lambda entry: kilobytes(round(entry.moved))),
+        Column("weights", lambda entry: kilobytes(entry.weight_bytes)),
+        Column("MACs", lambda entry: _macs(entry.cost)),
+        Column("latency", _image_ms),
+        Column("of a batch", _latency),
     ),
     saved=(
         Column("setting", lambda entry: entry.label),
@@ -173,7 +178,7 @@ SHEET = Sheet[CountedEntry](
     ),
     axes=AXES,
     up=ENERGY,
-    plane="Energy an image, of every setting so far",
+    plane="Energy per image, modelled so far",
     nothing="Every setting that comes to rest and is timed becomes a row here.",
     legend="Of one image: energy and what is moved are modelled, latency is measured here, in float32 without zeros. A click on a column's name sorts by it.",
     tip="All rows, with links that bring them back, for a spreadsheet",

@@ -41,6 +41,7 @@ class FiguresPanel(Panel[S], Generic[S, E]):
         self.findings = Findings(self, self.plane, sheet, comparison, self.takeaway)
         self.plane_view = self.findings.plane_view
         self.below = [self.findings.widget]
+        self.findings.draw_plane()
 
     @property
     def entry(self) -> E:

@@ -129,12 +129,14 @@ class WhySmall(FiguresPanel[State, CountedEntry]):
         self.split = StackedBars("µJ an image, modelled", PARTS, (NOW, FIRST), 190)
         self.moved = MovedBars(lambda layer: self.guard(self.choose_layer)(layer))
         self.roofline = Roofline()
-        compared = SideBySide(SHEET.compared, setting_rows, compared_in_words)
+        compared = SideBySide(
+            "Figures of one image; energy and what is moved are modelled", SHEET.compared, setting_rows, compared_in_words
+        )
         super().__init__(LAB, state or State(), (self.split, self.moved, self.roofline), SHEET, compared)
         self.strip = Strip()
         self.split_view = View("Where the energy of an image goes", self.split.widget)
-        self.moved_view = View("What each layer moves between chip and DRAM", self.moved.widget)
-        self.roofline_view = View("The roof of this machine, and the layers under it", self.roofline.widget)
+        self.moved_view = View("What each layer moves to and from DRAM", self.moved.widget)
+        self.roofline_view = View("The layers under the roof of this machine", self.roofline.widget)
         self.network = ControlSet("Network", NETWORK, self.guard(lambda path, value: self._set("network", path, value)))
         self.chip = ControlSet("Chip", CHIP, self.guard(lambda path, value: self._set("chip", path, value)))
         views = (self.split_view, self.moved_view, self.roofline_view, self.plane_view)

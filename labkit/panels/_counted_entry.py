@@ -17,9 +17,7 @@ from labkit.panels._strip import images, kilobytes
 
 AXES = MappingProxyType(
     {
-        "MACs": Axis(
-            "MACs per image with a weight not zero, millions", lambda count: f"{count:.3g} M MACs", True, True, "richer in products"
-        ),
+        "MACs": Axis("MACs per image without zeros, millions", lambda count: f"{count:.3g} M MACs", True, True, "richer in products"),
         "weights": Axis("weights as stored, kB", lambda size: f"{size:.4g} kB", True, False, "smaller"),
         "latency here": Axis("latency of an image here, ms", lambda ms: f"{ms:.3g} ms", True, False, "faster"),
     }

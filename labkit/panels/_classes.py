@@ -7,7 +7,7 @@ from typing import Any
 
 from labkit.core.records import Accuracy, Difference
 from labkit.measure.accuracy import difference, per_class
-from labkit.panels._history import Entry
+from labkit.panels._network_entry import NetworkEntry
 from labkit.workbench import Workbench
 
 
@@ -27,7 +27,7 @@ class ClassRow:
     difference: Difference
 
 
-def class_rows(first: Entry, second: Entry, bench: Workbench) -> list[ClassRow]:
+def class_rows(first: NetworkEntry, second: NetworkEntry, bench: Workbench) -> list[ClassRow]:
     """Compare two entries class by class, over the same test images."""
     labels, classes = bench.splits.test.labels, bench.splits.classes
     one, other = per_class(first.accuracy, labels), per_class(second.accuracy, labels)

@@ -1,10 +1,12 @@
 """What lab 01 says of a network that was counted: the cells of its strip and the sentences under its views."""
 
+from collections.abc import Mapping
+
 from labkit.blueprint import BlueprintConfig, Counted, CountedLayer, Ran, trained_accuracy
 from labkit.measure.energy import EnergyConfig, dram_bytes
 from labkit.measure.roof import Roof
 from labkit.panels._energy_figures import PARTS
-from labkit.panels._strip import Cell, images, kilobytes, millions
+from labkit.panels._strip import Cell, images, kilobytes
 
 
 def cells(network: BlueprintConfig, chip: EnergyConfig, found: Counted, first: Counted, ran: Ran | None) -> tuple[Cell, ...]:
@@ -19,11 +21,11 @@ def cells(network: BlueprintConfig, chip: EnergyConfig, found: Counted, first: C
     """
     parts, cost = found.energy(chip), found.cost
     total, largest = sum(parts.values()), max(parts, key=lambda part: parts[part])
-    used = "every weight is used" if cost.effective_macs == cost.macs else f"weight not zero, of {millions(cost.macs)}"
+    used = "every weight is used" if cost.effective_macs == cost.macs else f"weight not zero, of {in_millions(cost.macs)}"
     return (
         _accuracy(network, chip),
         Cell("weights, counted", kilobytes(found.weight_bytes), f"{kilobytes(first.weight_bytes)} at first"),
-        Cell("MACs per image", millions(cost.effective_macs), used),
+        Cell("MACs per image", in_millions(cost.effective_macs), used),
         _latency(ran, chip.batch),
         Cell("energy per image", f"{total:.3g} µJ", f"modelled · {parts[largest] / total:.0%} {PARTS[largest]}"),
     )
@@ -75,13 +77,34 @@ def roofline_in_words(here: Roof | None, layer: CountedLayer, batch: int, ran: R
     )
 
 
+def phrases(network: BlueprintConfig, chip: EnergyConfig) -> dict[str, str]:
+    """Return every setting in words, by its name."""
+    return {
+        "kind": network.kind,
+        "width": f"width {network.width:g}",
+        "depth": f"depth {network.depth}",
+        "zeros": f"{network.sparsity:.0%} zeros",
+        "bits": f"{chip.bits} bits",
+        "batch": images(chip.batch),
+        "on-chip buffer": f"{kibibytes(chip.buffer)} on chip",
+    }
+
+
 def setting_in_words(network: BlueprintConfig, chip: EnergyConfig) -> str:
     """Return what was chosen, in words."""
-    zeros = f", {network.sparsity:.0%} zeros" if network.sparsity else ""
-    shape = f"{network.kind}, width {network.width:g}, depth {network.depth}{zeros}"
-    return f"{shape}, {chip.bits} bits, {images(chip.batch)}, {kibibytes(chip.buffer)} on chip"
+    return ", ".join(phrase for name, phrase in phrases(network, chip).items() if name != "zeros" or network.sparsity)
+
+
+def difference_in_words(said: Mapping[str, str], first: Mapping[str, str]) -> str:
+    """Return the phrases that are not those of the first settings."""
+    return ", ".join(phrase for name, phrase in said.items() if phrase != first[name]) or "as the lab opens"
 
 
 def kibibytes(size: int) -> str:
     """Return a buffer's size as the controls write it."""
     return f"{size / 1024:g} KiB"
+
+
+def in_millions(count: int) -> str:
+    """Return a count of products in millions; the smallest networks here have a few thousand."""
+    return f"{count / 1e6:.3g} M"

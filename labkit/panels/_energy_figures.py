@@ -100,7 +100,7 @@ class MovedBars(StackedBars):
 
 
 @dataclass(frozen=True)
-class Dot:
+class LayerDot:
     """A layer in the roofline: operations a byte, and 10⁹ operations a second where that was measured."""
 
     intensity: float
@@ -124,7 +124,7 @@ class Roofline(Figure):
         self.legend.background_fill_alpha, self.legend.border_line_color = 0.0, None
         self.plot.add_layout(self.legend, "above")
 
-    def show(self, roof: Roof | None, dots: Mapping[str, Dot], chosen: str) -> None:
+    def show(self, roof: Roof | None, dots: Mapping[str, LayerDot], chosen: str) -> None:
         """Draw what is known; without a roof nothing is.
 
         Args:

@@ -1,31 +1,22 @@
 """What a lab keeps of its settled settings, and what can be done with them: table, plane, comparison, take-away.
 
-Nothing here is drawn while a slider moves: a setting arrives once its accuracy is known on all test images, and again once
-its latency is.
+Nothing here is drawn while a slider moves: a setting arrives once it has settled, and again once more is measured of it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol
 
 import anywidget
 import ipywidgets
 import traitlets
 
-from labkit.core.records import Accuracy
-from labkit.panels import _strip
 from labkit.panels._compare import Comparison
 from labkit.panels._download import Download
-from labkit.panels._history import Entry, History, table_csv
-from labkit.panels._measured import costs_of
+from labkit.panels._history import E, Entry, History, Sheet, row, table_csv
 from labkit.panels._panel import View
-from labkit.panels._plane import AXES, Dot, Plane
-from labkit.panels._takeaway import Takeaway, Taken
-from labkit.workbench import Workbench
-
-COLUMNS = ("setting", "accuracy", "zeros", "size", "MACs", "latency", "energy")
-NOTHING = "Every setting that settles on all test images becomes a row here."
-TOLD = 2  # settings that a sentence names
+from labkit.panels._plane import Dot, Plane
+from labkit.panels._takeaway import Takeaway
 
 
 class HistoryTable(anywidget.AnyWidget):
@@ -41,58 +32,55 @@ class HistoryTable(anywidget.AnyWidget):
     version = traitlets.Int(0).tag(sync=True)
 
 
-class Owner(Protocol):
+class Owner(Protocol[E]):
     """What the findings need of the lab that they belong to."""
 
     @property
-    def bench(self) -> Workbench: ...
-
-    def bench_of(self, network: str) -> Workbench: ...
+    def download(self) -> Download: ...
 
     def guard(self, callback: Callable[..., None]) -> Callable[..., None]: ...
 
-    def say(self, sentence: str) -> None: ...
+    def go_back(self, entry: E) -> None:
+        """Show the setting of an entry again."""
 
-    def go_back(self, entry: Entry) -> None: ...
-
-    def taken(self) -> Taken: ...
+    def in_plane(self, history: History[E]) -> tuple[Sequence[Dot], Dot | None]:
+        """Return what the plane draws now: the settings, and that from which they were made, if there is such a thing."""
 
     def notice(self) -> None: ...
 
 
-class Findings:
+class Findings(Generic[E]):
     """The cards about what has settled.
 
     Args:
         lab: that they belong to.
         plane: the figure, which the lab has made, since it follows the theme.
+        sheet: which figures its entries have.
+        comparison: the card that compares two of them.
+        takeaway: the card with what people take home.
     """
 
-    def __init__(self, lab: Owner, plane: Plane) -> None:
-        self._lab, self.plane = lab, plane
-        self.history, self.download = History(), Download()
-        self.axis = ipywidgets.Dropdown(options=list(AXES), description="against")
+    def __init__(self, lab: Owner[E], plane: Plane, sheet: Sheet[E], comparison: Comparison[E], takeaway: Takeaway) -> None:
+        self._lab, self.plane, self._sheet, self.comparison, self.takeaway = lab, plane, sheet, comparison, takeaway
+        self.history = History[E]()
+        self.axis = ipywidgets.Dropdown(options=list(plane.axes), description="against")
         self.axis.observe(lab.guard(lambda change: self._choose_axis(change["new"])), names="value")
-        self.plane_view = View("Accuracy, measured so far", self.axis, self.plane.widget)
+        self.plane_view = View(sheet.plane, self.axis, self.plane.widget)
         self.plane_view.widget.add_class("lk-plane")
-        self.table = HistoryTable(columns=list(COLUMNS), caption=NOTHING)
+        self.table = HistoryTable(columns=["setting", *(each.name for each in sheet.table)], caption=sheet.nothing)
         self.table.on_msg(lab.guard(self._asked))
-        self.csv_button = ipywidgets.Button(
-            description="Save as CSV", tooltip="All rows, with their recipes, for a spreadsheet", disabled=True
-        )
-        self.csv_button.on_click(lab.guard(lambda _: self.download.save("labkit-history.csv", table_csv(self.history), "text/csv")))
+        self.csv_button = ipywidgets.Button(description="Save as CSV", tooltip=sheet.tip, disabled=True)
+        self.csv_button.on_click(lab.guard(lambda _: self._save()))
         self.history_view = View("History", self.table, self.csv_button)
         self.history_view.widget.add_class("is-wide")
-        self.history_view.say("Times (×): smaller, and faster, than the dense network. A click on a column's name sorts by it.")
-        self.comparison = Comparison(lab.guard)
-        self.takeaway = Takeaway(lab.taken, lambda made: lab.bench.file(made), lab.guard, self.download, lab.say)
+        self.history_view.say(sheet.legend)
         views = (self.history_view, self.comparison.view, self.takeaway.view)
-        self.widget = ipywidgets.VBox([*(view.widget for view in views), self.download.widget])
+        self.widget = ipywidgets.VBox([*(view.widget for view in views), lab.download.widget])
         self.widget.add_class("lk-findings")
         self._key = ""
-        self._now: tuple[Accuracy, dict[str, float | None]] | None = None
+        self._now: tuple[Mapping[str, float | None], float, float, float] | None = None
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: E) -> None:
         """Take in a setting that has settled."""
         self.history.add(entry)
         self._key = entry.key
@@ -104,10 +92,10 @@ class Findings:
             self.table.enabled = enabled
             self.table.version += 1
 
-    def show_now(self, accuracy: Accuracy, entry_costs: dict[str, float | None]) -> None:
-        """Ring the present setting, whose accuracy may still be an estimate."""
-        self._now = accuracy, entry_costs
-        self.plane.show_now(entry_costs, accuracy.share, accuracy.low, accuracy.high)
+    def show_now(self, costs: Mapping[str, float | None], y: float, low: float, high: float) -> None:
+        """Ring the present setting, which may still be an estimate between `low` and `high`."""
+        self._now = costs, y, low, high
+        self.plane.show_now(*self._now)
 
     def choose(self, key: str) -> None:
         """Mark the row of the present setting, if it has one."""
@@ -117,8 +105,8 @@ class Findings:
                 self.table.chosen = key
                 self.table.version += 1
 
-    def change_network(self) -> None:
-        """Show the settings of another network; none of them is ringed yet."""
+    def change_plane(self) -> None:
+        """Draw the plane of something else; none of its settings is ringed yet."""
         self._now = None
         self.plane.leave()
         self.draw_plane()
@@ -127,34 +115,30 @@ class Findings:
         """Draw everything that shows the history."""
         self.draw_plane()
         self._draw_table()
-        pinned = self.history.pinned
-        self.comparison.show(pinned, tuple(self._lab.bench_of(entry.recipe.network) for entry in pinned))
+        self.comparison.show(self.history.pinned)
 
     def draw_plane(self) -> None:
-        """Draw the settings of the present network."""
-        bench = self._lab.bench
-        entries = [entry for entry in self.history if entry.recipe.network == bench.network]
-        timed = [entry.timing.dense for entry in entries if entry.timing is not None]
-        batch = timed[-1].batch if timed else 0
-        dots = [Dot(entry.key, entry.label, entry.series, entry.accuracy.share, _side_by_side(entry, batch)) for entry in entries]
-        here = {"latency here": timed[-1].median_ms if timed else None, "speed here": 1.0}
-        costs = costs_of(len(bench.dense_file), bench.dense_cost, None, 0.0) | here
-        self.plane.show_past(dots, Dot("", "the dense network", "dense", bench.card.accuracy, costs), self.history.letters())
-        self.plane_view.say(front_in_words(self.plane.on_front, len(dots), self.plane.axis))
+        """Draw the settings that are of the plane's present subject."""
+        dots, whole = self._lab.in_plane(self.history)
+        self.plane.show_past(dots, whole, self.history.letters())
+        self.plane_view.say(self.plane.in_words())
 
     def _draw_table(self) -> None:
         entries = list(self.history)
-        is_mixed = len({entry.recipe.network for entry in entries}) > 1
-        rows = [row(entry, self._lab.bench_of(entry.recipe.network), is_mixed) for entry in entries]
+        is_mixed = len({entry.where for entry in entries}) > 1
+        rows = [row(entry, self._sheet.table, with_place=is_mixed) for entry in entries]
         for each, entry in zip(rows, entries, strict=True):
             each["mark"] = self.plane.mark_of(entry.series)
         s = "" if len(rows) == 1 else "s"
         with self.table.hold_sync():
             self.table.rows, self.table.chosen, self.table.letters = rows, self._key, self.history.letters()
-            self.table.caption = f"{len(rows)} setting{s}; pin two to compare them." if rows else NOTHING
+            self.table.caption = f"{len(rows)} setting{s}; pin two to compare them." if rows else self._sheet.nothing
             self.table.version += 1
         if self.csv_button.disabled == bool(rows):
             self.csv_button.disabled = not rows
+
+    def _save(self) -> None:
+        self._lab.download.save("labkit-history.csv", table_csv(self.history, self._sheet.saved), "text/csv")
 
     def _choose_axis(self, axis: str) -> None:
         self.plane.choose(axis)
@@ -177,44 +161,6 @@ class Findings:
             self._lab.go_back(entry)
 
 
-def row(entry: Entry, bench: Workbench, with_network: bool) -> dict[str, Any]:
-    """Return an entry as the table shows it: each cell a text and what it is sorted by."""
-    found, timing = entry.accuracy, entry.timing
-    energy, dense = entry.energy_uj, len(bench.dense_file)
-    cells = [
-        [f"{entry.recipe.network}: {entry.label}" if with_network else entry.label, entry.label],
-        [f"{found.share:.2%} ± {50 * (found.high - found.low):.1f}", found.share],
-        [f"{entry.zeros:.1%}", entry.zeros],
-        [f"{_strip.kilobytes(entry.size)} · {dense / entry.size:.1f}×", entry.size],
-        [f"{_strip.millions(entry.cost.effective_macs)}", entry.cost.effective_macs],
-        ["…", None] if timing is None else [f"{timing.latency.median_ms:.2f} ms · {timing.ratio:.1f}×", timing.latency.median_ms],
-        [f"{energy:.0f} µJ", energy],
-    ]
-    return {"key": entry.key, "cells": cells}
-
-
-def _side_by_side(entry: Entry, batch: int) -> dict[str, float | None]:
-    """Return an entry's costs; its milliseconds only where they are of the batch that is drawn, since no others compare."""
-    same = entry.timing is not None and entry.timing.latency.batch == batch
-    return entry.costs if same else entry.costs | {"latency here": None}
-
-
-def front_in_words(on_front: Sequence[Dot], settings: int, axis: str) -> str:
-    """Say how many settings are on the front and which, and what the marks mean."""
-    if not settings:
-        return "Every setting that settles leaves a dot here. Ring: the present setting with its 95 % interval."
-    unit, better = AXES[axis].unit, AXES[axis].better
-    told = "; ".join(f"{dot.label} ({dot.accuracy:.1%}{_cost(dot.costs[axis], unit)})" for dot in on_front[::-1][:TOLD])
-    more = f" and {len(on_front) - TOLD} more" if len(on_front) > TOLD else ""
-    who = f"{told}{more}" if on_front else "only the dense network"
-    s = "s" if settings > 1 else ""
-    return (
-        f"{settings} setting{s} measured. On the front, where nothing else is both {better} and more accurate: {who}. "
-        "Ring: the present setting, with its 95 % interval. Click a dot to go back to it."
-    )
-
-
-def _cost(cost: float | None, unit: str) -> str:
-    if cost is None:
-        return ""
-    return f", {cost:.3g} {unit}" if unit else f", {cost:.0%} zeros"
+def dot_of(entry: Entry) -> Dot:
+    """Return an entry as the plane draws it."""
+    return Dot(entry.key, entry.label, entry.series, entry.y, entry.costs)

@@ -1,24 +1,19 @@
 """The history of a lab: every setting that has settled, in words and figures, with at most two of them pinned.
 
-An entry stands for one recipe. Measured again, it is replaced where it stands, so that no row jumps; the oldest one goes
-when there are too many.
+What an entry's figures are, its lab says: a subclass of `Entry` holds them, and a `Sheet` names them for the table, for two
+entries side by side and for the CSV. Measured again, an entry is replaced where it stands, so that no row jumps; the oldest
+one goes when there are too many.
 """
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Self, TypeVar
 
-from labkit.core.params import Config, canonical_json
-from labkit.core.recipe import Recipe, Step
-from labkit.core.records import Accuracy, Cost
-from labkit.core.registry import method_of
-from labkit.execution import RunConfig
-from labkit.panels._measured import Measured, costs_of
-from labkit.workbench import Timing, Workbench
+from labkit.panels._plane import Axis
 
-MOST_ENTRIES = 200  # the predictions of one are 10 kB
+MOST_ENTRIES = 200  # the predictions of one may be 10 kB
 MOST_PINS = 2
 LETTERS = ("A", "B")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of one
@@ -26,108 +21,108 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the 
 
 @dataclass(frozen=True)
 class Entry:
-    """One setting that has settled.
+    """One setting that has settled; a lab's own entries add their figures.
 
     Attributes:
         state: the lab's state, to go back to.
-        recipe: what makes the network.
         label: in words, what differs from the lab's first settings.
         series: the curve that it belongs to.
-        accuracy: on all test images, with its predictions as int8 (n,).
-        zeros: share of the dense network's weights that are gone.
-        size: bytes of the file.
-        cost: parameters and MACs.
-        energy_uj: modelled, of one inference.
-        timing: None until it is measured.
-        reached: share of the last step's training that was done when it was cancelled; None where nothing was.
-        how: it was run while it was timed.
     """
 
     state: Any
-    recipe: Recipe
     label: str
     series: str
-    accuracy: Accuracy
-    zeros: float
-    size: int
-    cost: Cost
-    energy_uj: float
-    timing: Timing | None = None
-    reached: float | None = None
-    how: RunConfig = field(default_factory=RunConfig)
 
     @property
     def key(self) -> str:
-        return key_of(self.recipe, self.how)
+        """What tells this setting from all others."""
+        raise TypeError(f"{type(self).__name__} must say what tells its settings apart")
 
     @property
-    def costs(self) -> dict[str, float | None]:
-        """What it costs, by the name of the plane's axis."""
-        return costs_of(self.size, self.cost, self.timing, self.zeros)
+    def where(self) -> str:
+        """What the setting is a setting of; said where one history holds several."""
+        return ""
+
+    @property
+    def y(self) -> float:
+        """How high it stands in the plane."""
+        raise TypeError(f"{type(self).__name__} must say which of its figures the plane draws upwards")
+
+    @property
+    def costs(self) -> Mapping[str, float | None]:
+        """What that takes, by the name of the plane's axis; None where it is not measured."""
+        raise TypeError(f"{type(self).__name__} must say which of its figures the plane draws sideways")
+
+    def kept(self, before: Self | None) -> Self:
+        """Return what the history keeps of this entry, which takes the place of `before` where there is one."""
+        return self
 
 
-def entry_of(state: Any, label: str, found: Measured, bench: Workbench) -> Entry:
-    """Return the entry of a state whose network was measured on all test images.
+E = TypeVar("E", bound=Entry)
 
-    Args:
-        state: of the lab, a `NetworkState`.
-        label: in words, what it does otherwise than the lab's first state.
-        found: what is known of its network.
-        bench: of that network.
+
+@dataclass(frozen=True)
+class Column(Generic[E]):
+    """One figure of the entries of a lab.
+
+    Attributes:
+        name: what it is called; with its unit where the text has none.
+        text: an entry's figure as it is written.
+        value: what the table sorts by; None where it is not measured.
     """
-    if found.accuracy is None:
-        raise TypeError("a setting whose accuracy is not known has not settled")
-    recipe: Recipe = state.recipe(bench.card.data)
-    return Entry(
-        state=state,
-        recipe=recipe,
-        label=label,
-        series=state.series(),
-        accuracy=found.accuracy,
-        zeros=found.sketch.zeros,
-        size=found.size,
-        cost=found.cost,
-        energy_uj=sum(bench.energy(found.cost, found.size).values()),
-        timing=found.own_timing,
-        reached=bench.reached(recipe),
-        how=state.how(),
-    )
+
+    name: str
+    text: Callable[[E], str | int]
+    value: Callable[[E], float | None] = lambda entry: None
 
 
-def key_of(recipe: Recipe, how: RunConfig) -> str:
-    """Return what tells one setting from all others: the recipe, and how it is run where that is not as usual."""
-    return recipe.digest if how == RunConfig() else f"{recipe.digest} {how.format} {how.batch}"
+@dataclass(frozen=True)
+class Sheet(Generic[E]):
+    """Which figures the entries of a lab have, and what the cards about them say.
+
+    Attributes:
+        table: of a row of the history, behind the setting.
+        compared: of two entries side by side.
+        saved: of the CSV, the setting first.
+        axes: of the plane sideways, by the name that a person chooses one by.
+        up: of the plane upwards.
+        plane: title of the plane's card.
+        nothing: the table says while it is empty.
+        legend: the sentence under the table.
+        tip: of the button that saves the CSV.
+    """
+
+    table: tuple[Column[E], ...]
+    compared: tuple[Column[E], ...]
+    saved: tuple[Column[E], ...]
+    axes: Mapping[str, Axis]
+    up: Axis
+    plane: str
+    nothing: str
+    legend: str
+    tip: str
 
 
-def how_in_words(how: RunConfig, first: RunConfig) -> list[str]:
-    """Say what of the way a network is run differs from the lab's first one."""
-    said = ["one image at a time" if how.batch == 1 else f"{how.batch} images"] if how.batch != first.batch else []
-    return [*said, *([f"format {_words(how.format)}"] if how.format != first.format else [])]
-
-
-class History:
+class History(Generic[E]):
     """The entries of a lab, oldest first, and the keys of those that are pinned."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, E] = {}
         self.pins: tuple[str, ...] = ()
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[E]:
         return iter(self._entries.values())
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def find(self, key: str) -> Entry | None:
+    def find(self, key: str) -> E | None:
         """Return an entry by its key; None where there is none (any more)."""
         return self._entries.get(key)
 
-    def add(self, entry: Entry) -> None:
-        """Put an entry in, in the place of the one with the same recipe if there is one."""
-        before = self._entries.get(entry.key)
-        if before is not None and entry.timing is None and before.reached == entry.reached:
-            entry = replace(entry, timing=before.timing)  # until it is measured again
-        self._entries[entry.key] = replace(entry, accuracy=_compact(entry.accuracy))
+    def add(self, entry: E) -> None:
+        """Put an entry in, in the place of the one with the same key if there is one."""
+        self._entries[entry.key] = entry.kept(self._entries.get(entry.key))
         if len(self._entries) > MOST_ENTRIES:
             self._entries.pop(next(key for key in self._entries if key not in self.pins))
 
@@ -139,7 +134,7 @@ class History:
             self.pins = (*self.pins, key)[-MOST_PINS:]
 
     @property
-    def pinned(self) -> tuple[Entry, ...]:
+    def pinned(self) -> tuple[E, ...]:
         """The pinned entries, in the order in which they were pinned."""
         return tuple(self._entries[key] for key in self.pins)
 
@@ -148,98 +143,29 @@ class History:
         return dict(zip(self.pins, LETTERS, strict=False))
 
 
-def _compact(accuracy: Accuracy) -> Accuracy:
-    """Return the accuracy with its predictions in a byte each: no set here has more than 127 classes."""
-    return accuracy if accuracy.predictions is None else replace(accuracy, predictions=accuracy.predictions.char())
-
-
-def label(recipe: Recipe, first: Recipe, reached: float | None = None) -> str:
-    """Say in words what a recipe does otherwise than the lab's first one.
+def row(entry: E, columns: tuple[Column[E], ...], *, with_place: bool = False) -> dict[str, Any]:
+    """Return an entry as the table shows it: each cell a text and what it is sorted by.
 
     Args:
-        recipe: to be described.
-        first: of the lab as it opens.
-        reached: share of the last step's training that was done when it was cancelled; None where nothing was.
+        entry: to be shown.
+        columns: behind the setting.
+        with_place: whether the setting says what it is a setting of.
     """
-    said: list[str] = []
-    for n, step in enumerate(recipe.steps):
-        was = first.steps[n] if n < len(first.steps) and first.steps[n].method == step.method else None
-        if reached is not None and n == len(recipe.steps) - 1:
-            said.append(f"tuned, {reached * getattr(step.config, 'epochs', 1):.1f} epochs")
-            continue
-        if was is None:
-            said.append("tuned" if hasattr(step.config, "epochs") else _words(step.method))
-        said += differences(step, was or Step(type(step.config)()))
-    return ", ".join(said) or "as the lab opens"
+    named = f"{entry.where}: {entry.label}" if with_place else entry.label
+    return {"key": entry.key, "cells": [[named, entry.label], *([each.text(entry), each.value(entry)] for each in columns)]}
 
 
-def differences(step: Step, other: Step) -> list[str]:
-    """Say each setting of a step that the other one has not, in words and in order."""
-    theirs = settings(other.config)
-    said = [text for path, text in settings(step.config).items() if theirs.get(path) != text]
-    return said if step.layers == other.layers else [*said, f"layers {step.layers}"]
-
-
-def settings(config: Config, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:
-    """Say every setting of a config in words, by its path; a part is said by its method's name."""
-    out: dict[tuple[str, ...], str] = {}
-    for spec in config.specs():
-        value, place = getattr(config, spec.name), (*path, spec.name)
-        if isinstance(value, Config):
-            out[place] = _words(method_of(value).name)
-            out |= settings(value, place)
-        elif isinstance(value, bool):
-            out[place] = f"{'' if value else 'no '}{_words(spec.name)}"
-        elif isinstance(value, str):
-            out[place] = f"{_words(spec.name)} {value}"
-        else:
-            out[place] = f"{_words(spec.name)} " + (f"{100 * value:g}%" if spec.unit == "share" else f"{value:g} {spec.unit}".strip())
-    return out
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def table_csv(history: History) -> bytes:
-    """Return the history as CSV (RFC 4180, UTF-8), oldest first, with units in the header.
+def table_csv(history: History[E], columns: tuple[Column[E], ...]) -> bytes:
+    """Return the history as CSV (RFC 4180, UTF-8), oldest first, the columns' names as header.
 
     A text that a spreadsheet would run as a formula gets an apostrophe in front.
     """
     out = io.StringIO()
-    rows = [_csv_row(entry) for entry in history]
-    writer = csv.DictWriter(out, list(rows[0]) if rows else ["setting"], lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow([each.name for each in columns])
+    writer.writerows([_harmless(each.text(entry)) for each in columns] for entry in history)
     return out.getvalue().encode()
 
 
-def _csv_row(entry: Entry) -> Mapping[str, Any]:
-    found, timing = entry.accuracy, entry.timing
-    return {
-        "setting": entry.label,
-        "network": entry.recipe.network,
-        "series": entry.series,
-        "accuracy (share of test images)": f"{found.share:.6f}",
-        "accuracy low (95 %)": f"{found.low:.6f}",
-        "accuracy high (95 %)": f"{found.high:.6f}",
-        "correct (images)": found.correct,
-        "tested (images)": found.n,
-        "zeros (share of weights)": f"{entry.zeros:.6f}",
-        "size (bytes)": entry.size,
-        "parameters": entry.cost.parameters,
-        "MACs": entry.cost.macs,
-        "MACs with a weight not zero": entry.cost.effective_macs,
-        "energy, modelled (microjoules)": f"{entry.energy_uj:.3f}",
-        "latency median (ms a batch)": "" if timing is None else f"{timing.latency.median_ms:.4f}",
-        "formats asked for": entry.how.format,
-        "latency batch (images)": "" if timing is None else timing.latency.batch,
-        "times faster than dense": "" if timing is None else f"{timing.ratio:.3f}",
-        "training reached (share)": "" if entry.reached is None else f"{entry.reached:.3f}",
-        "recipe digest": entry.key,
-        "recipe (JSON)": canonical_json(entry.recipe.to_dict()),
-    }
-
-
-def _harmless(value: Any) -> Any:
+def _harmless(value: str | int) -> str | int:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

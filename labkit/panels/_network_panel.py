@@ -17,13 +17,16 @@ from labkit.panels import _strip
 from labkit.panels._controls import ControlSet
 from labkit.panels._figures import Figure
 from labkit.panels._findings import Findings
-from labkit.panels._history import Entry, entry_of, how_in_words, key_of, label
+from labkit.panels._history import History
 from labkit.panels._lab import Figures, Lab, Moment
 from labkit.panels._measured import Measured
+from labkit.panels._network_compare import NetworkComparison
+from labkit.panels._network_entry import INTERVAL, SHEET, NetworkEntry, entry_of, in_plane, key_of
 from labkit.panels._network_state import NETWORKS, NetworkState, layers_of, on_network
+from labkit.panels._network_takeaway import NetworkTakeaway, Taken
 from labkit.panels._panel import Panel
-from labkit.panels._plane import Plane
-from labkit.panels._takeaway import Taken
+from labkit.panels._plane import Dot, Plane
+from labkit.panels._recipe_words import how_in_words, label
 from labkit.workbench import Timing, Workbench, workbench
 
 FIRST_LOOK = 1000  # images that an accuracy before recalibration is judged by
@@ -52,11 +55,12 @@ class NetworkPanel(Panel[S], Generic[S]):
         networks: Sequence[str] = NETWORKS,
     ) -> None:
         self._benches = bench
-        self.plane = Plane(lambda key: self.guard(self.findings.go)(key))
+        self.plane = Plane(lambda key: self.guard(self.findings.go)(key), SHEET.axes, SHEET.up, INTERVAL, "dense")
         super().__init__(lab, on_network(state, state.network, layers_of(bench(state.network))), (*figures, self.plane))
         self.measured: Measured | None = None
         self.strip = _strip.Strip()
-        self.findings = Findings(self, self.plane)
+        self.takeaway = NetworkTakeaway(self.taken, lambda made: self.bench.file(made), self.guard, self.download, self.say)
+        self.findings = Findings(self, self.plane, SHEET, NetworkComparison(self.guard, self.bench_of), self.takeaway)
         self.plane_view = self.findings.plane_view
         self.below = [self.findings.widget]
         self.controls: dict[str, ControlSet] = {}  # a lab's own, by the field of the state that they set
@@ -139,12 +143,16 @@ class NetworkPanel(Panel[S], Generic[S]):
         for controls in self.controls.values():
             controls.enable(enabled)
 
-    def go_back(self, entry: Entry) -> None:
+    def go_back(self, entry: NetworkEntry) -> None:
         """Show a setting of the history again, if no job runs and its network can be had without one."""
         if not self._benches(entry.recipe.network).is_at_hand(entry.recipe):
             self.say("That network was trained too many jobs ago and is not kept any more: set it up again and train it anew.")
         else:
             self.go(entry.state)
+
+    def in_plane(self, history: History[NetworkEntry]) -> tuple[list[Dot], Dot]:
+        """Return the settings of the present network, and the dense one."""
+        return in_plane(list(history), self.bench)
 
     def taken(self) -> Taken:
         """Return the network on show, as far as it is known, for people to take home."""
@@ -174,9 +182,9 @@ class NetworkPanel(Panel[S], Generic[S]):
         self.measured = replace(self.measured, size=len(bench.file(sketch.compressed)), cost=bench.cost(sketch.compressed))
         self._draw_strip()
         self.draw_controls()
-        self.findings.takeaway.moved()
+        self.takeaway.moved()
         if last is None or last.network != self.state.network:
-            self.findings.change_network()
+            self.findings.change_plane()
 
     def draw_controls(self) -> None:
         names, layer = layers_of(self.bench), self.state.layer
@@ -245,18 +253,18 @@ class NetworkPanel(Panel[S], Generic[S]):
     def _rest(self) -> None:
         """Show what need not follow a slider while it moves."""
         self.findings.choose(key_of(self.recipe, self.state.how()))
-        self.findings.takeaway.draw()
+        self.takeaway.draw()
 
     def _settle(self, compressed: Compressed) -> None:
         if self.measured is not None:
             self.measured = replace(self.measured, compressed=compressed)
-        self.findings.takeaway.settled()
+        self.takeaway.settled()
 
     def _show_accuracy(self, accuracy: Accuracy) -> None:
         self._learn(accuracy=accuracy)
         if self.measured is None:
             return
-        self.findings.show_now(accuracy, self.measured.costs)
+        self._ring(accuracy, self.measured)
         if accuracy.n == len(self.bench.splits.test):
             self._record()
 
@@ -264,7 +272,10 @@ class NetworkPanel(Panel[S], Generic[S]):
         self._learn(timing=timing, timing_is_current=True)
         self._record()
         if self.measured is not None and self.measured.accuracy is not None:
-            self.findings.show_now(self.measured.accuracy, self.measured.costs)
+            self._ring(self.measured.accuracy, self.measured)
+
+    def _ring(self, accuracy: Accuracy, found: Measured) -> None:
+        self.findings.show_now(found.costs, accuracy.share, accuracy.low, accuracy.high)
 
     def _record(self) -> None:
         """Put the present setting into the history."""

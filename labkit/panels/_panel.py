@@ -15,6 +15,7 @@ import ipywidgets
 
 from labkit.core.progress import Progress, Tick
 from labkit.panels._bokeh import ensure_bokeh
+from labkit.panels._download import Download
 from labkit.panels._figures import DARK, LIGHT, Figure
 from labkit.panels._guard import Status, guarded
 from labkit.panels._guide import Guide
@@ -48,7 +49,7 @@ class Panel(Generic[S]):
         self.lab = lab
         self.state, self.first = state, state
         self.is_locked = False  # while a job depends on the state
-        self.status = Status()
+        self.status, self.download = Status(), Download()
         self.worker = Worker(self._failed)
         self._lock = threading.RLock()
         self._version = 0

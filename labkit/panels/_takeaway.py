@@ -1,133 +1,44 @@
-"""What a person takes home from a lab: the program, the recipe, the packed network."""
+"""What a person takes home from a lab: the program that comes to the figures on show."""
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import ipywidgets
 
-from labkit.core.recipe import Recipe
-from labkit.core.records import Compressed
-from labkit.execution import RunConfig
-from labkit.panels._code import Code, program
-from labkit.panels._download import Download
+from labkit.panels._code import Code
 from labkit.panels._panel import View
-
-HINT = "The program makes the network on show, the recipe is replayed by the command labkit compress, the model is the file whose size the strip tells."
-
-PARTIAL = "Training was cancelled on the way to this network. The model is saved as it is; program and recipe train to the end, and so make another one."
-
-
-@dataclass(frozen=True)
-class Taken:
-    """The network on show, as far as it is known.
-
-    Attributes:
-        recipe: what makes it.
-        series: the curve that it belongs to.
-        zeros: share of the dense network's weights that are gone.
-        compressed: the network itself; None while batch norm is still being measured anew.
-        reached: share of the last step's training that was done when it was cancelled; None where nothing was.
-        how: it is run while it is timed.
-    """
-
-    recipe: Recipe
-    series: str
-    zeros: float
-    compressed: Compressed | None
-    reached: float | None = None
-    how: RunConfig = field(default_factory=RunConfig)
-
-    @property
-    def name(self) -> str:
-        """Name for a file: network, method and share of zeros in percent."""
-        series = re.sub(r"[^a-z0-9]+", "-", self.series.lower()).strip("-")
-        return f"{self.recipe.network}-{series}-{100 * self.zeros:.0f}"
 
 
 class Takeaway:
-    """The card with the three ways to take a network home.
+    """The card with the program, which is made when people want to see it; a lab may add buttons.
 
     Args:
-        ask: returns the network on show.
-        file: returns the bytes of a network's file.
+        program: returns the program of what is on show.
         guard: makes a callback safe.
-        download: saves files.
-        say: shows a sentence in the status line.
+        hint: what there is to take home.
+        tip: of the button that shows the program.
+        buttons: beside that one.
     """
 
-    def __init__(
-        self,
-        ask: Callable[[], Taken],
-        file: Callable[[Compressed], bytes],
-        guard: Any,
-        download: Download,
-        say: Callable[[str], None],
-    ) -> None:
-        self._ask, self._file, self._download, self._say = ask, file, download, say
-        self.code_button = ipywidgets.ToggleButton(
-            value=False, description="Show the code", tooltip="A Python program that makes this network"
-        )
-        self.recipe_button = ipywidgets.Button(description="Save recipe", tooltip="The settings as YAML, for the command labkit compress")
-        self.model_button = ipywidgets.Button(description="Save model", tooltip="The packed network, as a .labkit file")
+    def __init__(self, program: Callable[[], str], guard: Any, hint: str, tip: str, buttons: tuple[ipywidgets.Button, ...] = ()) -> None:
+        self._program = program
+        self.code_button = ipywidgets.ToggleButton(value=False, description="Show the code", tooltip=tip)
         self.code_button.observe(guard(lambda _: self.draw()), names="value")
-        self.recipe_button.on_click(guard(lambda _: self.save_recipe()))
-        self.model_button.on_click(guard(lambda _: self.save_model()))
-        buttons = ipywidgets.HBox([self.code_button, self.recipe_button, self.model_button])
-        buttons.add_class("lk-row")
+        row = ipywidgets.HBox([self.code_button, *buttons])
+        row.add_class("lk-row")
         self._code: Code | None = None
         self._holder = ipywidgets.VBox()
-        self._is_waiting = False
-        self.view = View("Take it with you", buttons, self._holder)
+        self.view = View("Take it with you", row, self._holder)
         self.view.widget.add_class("is-wide")
-        self.view.say(HINT)
+        self.view.say(hint)
 
     def draw(self) -> None:
-        """Show the program of the network on show, if people want to see it."""
-        taken = self._ask()
-        self.view.say(HINT if taken.reached is None else PARTIAL)
+        """Show the program of what is on show, if people want to see it."""
         self.code_button.description = "Hide the code" if self.code_button.value else "Show the code"
         if not self.code_button.value:
             self._holder.children = []
             return
         if self._code is None:
             self._code = Code()
-        self._code.text = program(taken.recipe, taken.how)
+        self._code.text = self._program()
         self._holder.children = [self._code]
-
-    def moved(self) -> None:
-        """Forget a file that was asked for: the network on show is another one."""
-        self._is_waiting = False
-
-    def settled(self) -> None:
-        """Save the file that was asked for before the network had settled."""
-        if self._is_waiting:
-            self.save_model()
-
-    def save_recipe(self) -> None:
-        """Save the recipe as YAML."""
-        taken = self._ask()
-        self._download.save(f"{taken.name}.yaml", recipe_file(taken).encode(), "application/yaml")
-        if taken.reached is not None:
-            self._say(f"Saved. {PARTIAL}")
-
-    def save_model(self) -> None:
-        """Save the packed network, or do so once it has settled."""
-        taken = self._ask()
-        self._is_waiting = taken.compressed is None
-        if taken.compressed is None:
-            self._say("Batch norm is still being measured anew: the file is saved as soon as that is done.")
-            return
-        self._download.save(f"{taken.name}.labkit", self._file(taken.compressed))
-        self._say("")
-
-
-def recipe_file(taken: Taken) -> str:
-    """Return the recipe as YAML, with the command that replays it."""
-    note = (
-        ""
-        if taken.reached is None
-        else "# Training was cancelled on the way to the network on show: this recipe trains to the end, and so makes another one.\n"
-    )
-    return f"# labkit compress {taken.recipe.network} --recipe {taken.name}.yaml --out {taken.name}.labkit\n{note}{taken.recipe.to_yaml()}"

@@ -16,7 +16,7 @@ from labkit.measure.roof import Roof, roof
 from labkit.panels import _executed, _walk
 from labkit.panels._ahead import shown
 from labkit.panels._controls import Control, ControlSet, Path
-from labkit.panels._energy_figures import Dot, Roofline
+from labkit.panels._energy_figures import LayerDot, Roofline
 from labkit.panels._lab import Aim, Challenge, Guess, Lab, Moment, TryThis
 from labkit.panels._network_panel import NetworkPanel
 from labkit.panels._network_state import NETWORKS
@@ -228,7 +228,7 @@ class SparseExecution(NetworkPanel[State]):
         if self._drawn != (self.spent, self.roof, layer):  # a slider that moves changes none of them
             self._drawn = (self.spent, self.roof, layer)
             self.times.show(self.spent, layer)
-            self.roofline.show(self.roof, {row.name: Dot(row.intensity, row.gflops) for row in self.spent if row.format}, layer)
+            self.roofline.show(self.roof, {row.name: LayerDot(row.intensity, row.gflops) for row in self.spent if row.format}, layer)
         self.times_view.say(_executed.times_in_words(self.spent, self.roof, layer, is_current=self.is_timed))
 
     def _set(self, step: str, path: Path, value: Any) -> None:

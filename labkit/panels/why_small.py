@@ -1,7 +1,7 @@
 """Lab 01: where the energy of an inference goes, what would shrink it, and where this machine's own limits are."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ipywidgets
@@ -10,14 +10,17 @@ from labkit import blueprint
 from labkit.blueprint import BlueprintConfig, Counted, CountedLayer, Ran
 from labkit.core.params import replace_at
 from labkit.core.progress import Progress
-from labkit.measure.energy import EnergyConfig
 from labkit.measure.roof import Roof, roof
-from labkit.panels import _counted
+from labkit.panels import _counted, _counted_code
 from labkit.panels._ahead import shown
+from labkit.panels._compare import SideBySide
 from labkit.panels._controls import Control, ControlSet, Path
-from labkit.panels._energy_figures import FIRST, NOW, PARTS, Dot, MovedBars, Roofline, StackedBars, axis_end
+from labkit.panels._counted_entry import SHEET, CountedEntry, compared_in_words, entry_of, setting_rows
+from labkit.panels._counted_state import State, TimedProgram
+from labkit.panels._energy_figures import FIRST, NOW, PARTS, LayerDot, MovedBars, Roofline, StackedBars, axis_end
+from labkit.panels._figures_panel import KEEP_S, FiguresPanel
 from labkit.panels._lab import Aim, Challenge, Figures, Guess, Lab, Moment, TryThis
-from labkit.panels._panel import Panel, View
+from labkit.panels._panel import View
 from labkit.panels._strip import Strip
 
 NETWORK = (Control(("kind",)), Control(("width",)), Control(("depth",)), Control(("sparsity",)))
@@ -26,21 +29,6 @@ CHIP = (
     Control(("batch",), presets=(1, 4, 16, 64, 256)),
     Control(("buffer",), "on-chip buffer", presets=(0, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20)),
 )
-
-
-@dataclass(frozen=True)
-class State:
-    """All that a person can choose.
-
-    Attributes:
-        network: its shape.
-        chip: the modelled chip, and how many images share one reading of the weights.
-        layer: the one in view.
-    """
-
-    network: BlueprintConfig = field(default_factory=BlueprintConfig)
-    chip: EnergyConfig = field(default_factory=EnergyConfig)
-    layer: str = "fc1"
 
 
 @dataclass(frozen=True)
@@ -96,6 +84,11 @@ LAB = Lab(
                 isinstance(seen, Sight) and seen.state.network.kind == "linear" and seen.state.chip.batch > 1 and seen.is_past_ridge
             ),
         ),
+        TryThis(
+            "compare",
+            "In the history, pin one network at one image and at 64. Which part of its energy changed, and which figures did not?",
+            lambda seen: seen.pinned == 2,
+        ),
     ),
     challenge=Challenge(
         "At most 20 µJ an image for a network that still does at least 5 million products.",
@@ -115,7 +108,7 @@ LAB = Lab(
 )
 
 
-class WhySmall(Panel[State]):
+class WhySmall(FiguresPanel[State, CountedEntry]):
     """The panel of lab 01.
 
     Args:
@@ -132,20 +125,23 @@ class WhySmall(Panel[State]):
     ) -> None:
         self._measure_roof, self._run = measure_roof, run
         self.roof: Roof | None = None
-        self.ran: dict[tuple[str, float, int, int], Ran] = {}  # at most one for each place of four controls
+        self.ran: dict[TimedProgram, Ran] = {}  # at most one for each place of four controls
         self.is_rested = False  # whether the controls have come to rest, so that what is modelled counts
         self.split = StackedBars("µJ an image, modelled", PARTS, (NOW, FIRST), 190)
         self.moved = MovedBars(lambda layer: self.guard(self.choose_layer)(layer))
         self.roofline = Roofline()
-        super().__init__(LAB, state or State(), (self.split, self.moved, self.roofline))
+        compared = SideBySide(
+            "Figures of one image; energy and what is moved are modelled", SHEET.compared, setting_rows, compared_in_words
+        )
+        super().__init__(LAB, state or State(), (self.split, self.moved, self.roofline), SHEET, compared)
         self.strip = Strip()
         self.split_view = View("Where the energy of an image goes", self.split.widget)
-        self.moved_view = View("What each layer moves between chip and DRAM", self.moved.widget)
-        self.roofline_view = View("The roof of this machine, and the layers under it", self.roofline.widget, is_wide=True)
+        self.moved_view = View("What each layer moves to and from DRAM", self.moved.widget)
+        self.roofline_view = View("The layers under the roof of this machine", self.roofline.widget)
         self.network = ControlSet("Network", NETWORK, self.guard(lambda path, value: self._set("network", path, value)))
         self.chip = ControlSet("Chip", CHIP, self.guard(lambda path, value: self._set("chip", path, value)))
-        views = [each.widget for each in (self.split_view, self.moved_view, self.roofline_view)]
-        self.lay_out(self._top(), self.strip.widget, [self.network.widget, self.chip.widget], views)
+        views = (self.split_view, self.moved_view, self.roofline_view, self.plane_view)
+        self.lay_out(self._top(), self.strip.widget, [self.network.widget, self.chip.widget], [view.widget for view in views])
         self.draw()
 
     def _top(self) -> ipywidgets.Widget:
@@ -170,7 +166,7 @@ class WhySmall(Panel[State]):
     @property
     def timed(self) -> Ran | None:
         """What was measured of the present network's float32 program at the present batch."""
-        return self.ran.get(_program(self.state))
+        return self.ran.get(self.state.timed_program)
 
     def choose_layer(self, layer: str | None) -> None:
         """Show another layer."""
@@ -193,7 +189,16 @@ class WhySmall(Panel[State]):
         intense = self._in_view(found).intensity(self.state.chip.batch)
         past = self.roof is not None and self.timed is not None and intense > self.roof.ridge
         words = _counted.setting_in_words(self.state.network, self.state.chip)
-        return Sight(self.state, self.setting(self.state), words, figures, dram_share=parts["dram"] / total, is_past_ridge=past)
+        kept, pinned = len(self.findings.history), len(self.findings.history.pinned)
+        return Sight(self.state, self.setting(self.state), words, figures, kept, pinned, parts["dram"] / total, past)
+
+    @property
+    def entry(self) -> CountedEntry:
+        """The present setting, as the history keeps it."""
+        return entry_of(self.state, self.first, self.setting(self.state), self.timed)
+
+    def program(self) -> str:
+        return _counted_code.program(self.state.network, self.state.chip)
 
     def draw_controls(self) -> None:
         self.network.show(self.state.network)
@@ -206,7 +211,7 @@ class WhySmall(Panel[State]):
         self.layer.value = self.state.layer
 
     def move(self, state: State) -> None:
-        super().move(on_its_layers(state))
+        super().move(state.on_its_layers())
 
     def _set(self, which: str, path: Path, value: Any) -> None:
         self.move(replace(self.state, **{which: replace_at(getattr(self.state, which), path, value)}))
@@ -239,7 +244,7 @@ class WhySmall(Panel[State]):
 
     def _draw_roofline(self, found: Counted) -> None:
         batch, ran = self.state.chip.batch, self.timed
-        dots = {layer.name: Dot(layer.intensity(batch), None if ran is None else ran.gflops[layer.name]) for layer in found.layers}
+        dots = {layer.name: LayerDot(layer.intensity(batch), None if ran is None else ran.gflops[layer.name]) for layer in found.layers}
         self.roofline.show(self.roof, dots, self.state.layer)
         self.roofline_view.say(_counted.roofline_in_words(self.roof, self._in_view(found), batch, ran))
 
@@ -252,28 +257,25 @@ class WhySmall(Panel[State]):
             self.roof = self._measure_roof(progress)
             self.if_current(version, self._measured)
         with self._lock:
-            key, network, batch = _program(self.state), self.state.network, self.state.chip.batch
-        if key not in self.ran:
+            key, network, batch = self.state.timed_program, self.state.network, self.state.chip.batch
+        if key in self.ran:
+            progress.pause(KEEP_S)
+        else:
             self.ran[key] = self._run(network, batch, progress)
-        self.if_current(version, self._measured)
+        self.if_current(version, self._settled)
 
     def _rest(self) -> None:
         self.is_rested = True
+        self.rest()
         self.notice()
+
+    def _settled(self) -> None:
+        self.keep()
+        self._measured()
 
     def _measured(self) -> None:
         self._show()
         self.notice()
-
-
-def on_its_layers(state: State) -> State:
-    """Return the state with a layer that its network has: the present one, else the first."""
-    names = [layer.name for layer in blueprint.counted(state.network).layers]
-    return state if state.layer in names else replace(state, layer=names[0])
-
-
-def _program(state: State) -> tuple[str, float, int, int]:
-    return state.network.kind, state.network.width, state.network.depth, state.chip.batch
 
 
 def panel() -> ipywidgets.Widget:

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for `benchmarks`, which is no installed package
 
-from benchmarks import _browser
+from benchmarks import _browser, live
 
 TOY_LABS = Path(__file__).with_name("toy_labs")
 _REQUIRED = ("CI", "LABKIT_REQUIRE_BROWSER")
@@ -74,3 +74,51 @@ def lab_page(browser: Any, server: _browser.Server) -> Iterator[Callable[..., An
         for record in records:
             assert record.foreign(server) == set(), "a page asked another host"
             assert record.errors == []
+
+
+@pytest.fixture(scope="module")
+def lab_server(request: pytest.FixtureRequest, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_browser.Server]:
+    """The lab that a module of tests is about, which its constant LAB names, as the real command serves it."""
+    command = [sys.executable, "-m", "labkit", "lab", request.module.LAB, "--no-browser", "--port", "{port}"]
+    folder = tmp_path_factory.mktemp(f"lab{request.module.LAB}")
+    with _browser.running_server(folder, folder / "log.txt", command=command) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def opened(request: pytest.FixtureRequest, browser: Any, lab_server: _browser.Server) -> Callable[..., Any]:
+    """Open that lab and wait for its figures, of which the module's constant FIGURES says how many there are.
+
+    `with opened(record, "narrow", "dark", link="#layer=fc") as page:`; `url` is of another server.
+    """
+
+    @contextmanager
+    def open_page(record: _browser.Record, width: str = "wide", theme: str = "light", *, link: str = "", url: str = "") -> Iterator[Any]:
+        wide, high = _browser.WIDTHS[width]
+        context = browser.new_context(viewport={"width": wide, "height": high}, color_scheme=theme)
+        try:
+            page = context.new_page()
+            record.watch(page)
+            page.add_init_script(path=str(live.SCRIPT))
+            page.goto(f"{url or lab_server.url}{link}", timeout=_browser.READY_TIMEOUT_MS)
+            page.wait_for_selector("body.is-ready", timeout=_browser.READY_TIMEOUT_MS)
+            there = "(n) => document.querySelectorAll('.bk-Figure').length === n"
+            page.wait_for_function(there, arg=request.module.FIGURES, timeout=_browser.READY_TIMEOUT_MS)
+            yield page
+        finally:
+            context.close()
+
+    return open_page
+
+
+@pytest.fixture(scope="module")
+def record() -> _browser.Record:
+    """What goes wrong on `page`, and whom it asks."""
+    return _browser.Record()
+
+
+@pytest.fixture(scope="module")
+def page(opened: Callable[..., Any], record: _browser.Record) -> Iterator[Any]:
+    """One page of that lab for the tests that only move its controls."""
+    with opened(record) as made:
+        yield made

@@ -1,16 +1,13 @@
 """Lab 02 as a learner has it: the real command, the real notebook, a trained network, and Chromium."""
 
 import json
-import sys
-
-import pytest
 
 from benchmarks import _browser, live
 
 SIDEWAYS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 SETTLED = "() => !document.querySelector('.lk-score').classList.contains('is-refining')"
 SETTLED_MS = 60_000
-COMMAND = [sys.executable, "-m", "labkit", "lab", "02", "--no-browser", "--port", "{port}"]
+LAB, FIGURES = "02", 4
 BREAKING = """
 from labkit import workbench
 from labkit.panels.pruning_granularity import PruningGranularity, State
@@ -27,38 +24,6 @@ def sketch(self, recipe):
 workbench.Workbench.sketch = sketch
 PruningGranularity(State(network="digits-small"), networks=("digits-small",)).widget
 """
-
-
-@pytest.fixture(scope="module")
-def lab_server(browser, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lab02")
-    with _browser.running_server(folder, folder / "log.txt", command=COMMAND) as running:
-        yield running
-
-
-def opened(browser, url: str, record: _browser.Record, width: str = "wide", theme: str = "light"):
-    wide, high = _browser.WIDTHS[width]
-    context = browser.new_context(viewport={"width": wide, "height": high}, color_scheme=theme)
-    page = context.new_page()
-    record.watch(page)
-    page.add_init_script(path=str(live.SCRIPT))
-    page.goto(url, timeout=_browser.READY_TIMEOUT_MS)
-    page.wait_for_selector("body.is-ready", timeout=_browser.READY_TIMEOUT_MS)
-    page.wait_for_function("() => document.querySelectorAll('.bk-Figure').length === 4", timeout=_browser.READY_TIMEOUT_MS)
-    return page
-
-
-@pytest.fixture(scope="module")
-def record() -> _browser.Record:
-    return _browser.Record()
-
-
-@pytest.fixture(scope="module")
-def page(browser, lab_server, record):
-    """One page for the tests that only move its controls."""
-    made = opened(browser, lab_server.url, record)
-    yield made
-    made.context.close()
 
 
 def strip(page) -> list[list[str]]:
@@ -129,40 +94,33 @@ def test_fine_tuning_is_cancelled_and_the_settings_come_back(page, record):
     assert record.errors == []
 
 
-def test_narrow_and_dark(browser, lab_server):
+def test_narrow_and_dark(opened):
     record = _browser.Record()
-    page = opened(browser, lab_server.url, record, "narrow", "dark")
-    try:
+    with opened(record, "narrow", "dark") as page:
         assert page.evaluate(SIDEWAYS) <= 0
         background = page.evaluate("() => getComputedStyle(document.querySelector('.lk-view')).backgroundColor")
         assert sum(int(each) for each in background.removeprefix("rgb(").rstrip(")").split(",")) < 150
         found = live.step(page, "ArrowRight", ["view 0", "view 1"])
         assert found["view 0"] > 0
         assert record.errors == []
-    finally:
-        page.context.close()
 
 
-def test_an_exception_in_a_callback_becomes_a_sentence(browser, tmp_path):
+def test_an_exception_in_a_callback_becomes_a_sentence(opened, tmp_path):
     import nbformat
 
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(BREAKING)])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, tmp_path / "01_breaking.ipynb")
     record = _browser.Record()
-    with _browser.running_server(tmp_path, tmp_path / "log.txt") as running:
-        page = opened(browser, running.url, record)
-        try:
-            for _ in range(6):
-                press(page, "ArrowRight")
-            page.wait_for_selector(".lk-status .is-error", timeout=SETTLED_MS)
-            said = page.locator(".lk-status").inner_text()
-            assert "RuntimeError: <script>the mask</script> is lost" in said
-            assert "Traceback" not in json.dumps(page.content())
-            kept = int(page.locator(live.READOUT).first.inner_text().rstrip("%"))
-            assert 50 <= kept <= 55, "the slider must go back to what the page shows"
-            press(page, "ArrowLeft")
-            page.wait_for_function("() => !document.querySelector('.lk-status .is-error')")
-            assert record.errors == []
-        finally:
-            page.context.close()
+    with _browser.running_server(tmp_path, tmp_path / "log.txt") as running, opened(record, url=running.url) as page:
+        for _ in range(6):
+            press(page, "ArrowRight")
+        page.wait_for_selector(".lk-status .is-error", timeout=SETTLED_MS)
+        said = page.locator(".lk-status").inner_text()
+        assert "RuntimeError: <script>the mask</script> is lost" in said
+        assert "Traceback" not in json.dumps(page.content())
+        kept = int(page.locator(live.READOUT).first.inner_text().rstrip("%"))
+        assert 50 <= kept <= 55, "the slider must go back to what the page shows"
+        press(page, "ArrowLeft")
+        page.wait_for_function("() => !document.querySelector('.lk-status .is-error')")
+        assert record.errors == []

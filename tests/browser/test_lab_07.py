@@ -1,7 +1,5 @@
 """Lab 07 as a learner has it: the real command, the real notebook, kernels that are compiled and timed here, and Chromium."""
 
-import sys
-
 import pytest
 
 from benchmarks import _browser, live
@@ -11,40 +9,8 @@ SETTLED = "() => !document.querySelector('.lk-score.is-refining')"
 SETTLED_MS = 90_000
 SUMMARIES = ".lk-views .lk-summary"
 SWEEP = "() => !document.querySelector('.lk-job button').disabled"
-COMMAND = [sys.executable, "-m", "labkit", "lab", "07", "--no-browser", "--port", "{port}"]
+LAB, FIGURES = "07", 6
 FORMATS, PLANE, SWEPT, TIMES, WALK = range(5)
-
-
-@pytest.fixture(scope="module")
-def lab_server(browser, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lab07")
-    with _browser.running_server(folder, folder / "log.txt", command=COMMAND) as running:
-        yield running
-
-
-def opened(browser, url: str, record: _browser.Record, width: str = "wide", theme: str = "light"):
-    wide, high = _browser.WIDTHS[width]
-    context = browser.new_context(viewport={"width": wide, "height": high}, color_scheme=theme)
-    page = context.new_page()
-    record.watch(page)
-    page.add_init_script(path=str(live.SCRIPT))
-    page.goto(url, timeout=_browser.READY_TIMEOUT_MS)
-    page.wait_for_selector("body.is-ready", timeout=_browser.READY_TIMEOUT_MS)
-    page.wait_for_function("() => document.querySelectorAll('.bk-Figure').length === 6", timeout=_browser.READY_TIMEOUT_MS)
-    return page
-
-
-@pytest.fixture(scope="module")
-def record() -> _browser.Record:
-    return _browser.Record()
-
-
-@pytest.fixture(scope="module")
-def page(browser, lab_server, record):
-    """One page for the tests that only move its controls."""
-    made = opened(browser, lab_server.url, record)
-    yield made
-    made.context.close()
 
 
 def said(page, view: int) -> str:
@@ -125,24 +91,20 @@ def test_a_sweep_shows_its_progress_is_cancelled_and_comes_to_its_end(page, reco
     assert record.errors == []
 
 
-def test_a_hostile_link_is_clamped_and_said_so(browser, lab_server):
+def test_a_hostile_link_is_clamped_and_said_so(opened):
     record = _browser.Record()
     hostile = "#walk.step=1e9&walk.machine=%3Cscript%3E&run.batch=7&sweep.layer=..%2Fetc&walk.queue=-3"
-    page = opened(browser, f"{lab_server.url}{hostile}", record)
-    try:
+    with opened(record, link=hostile) as page:
         page.wait_for_function("() => location.hash === '#walk.step=28'", timeout=SETTLED_MS)
         assert "Not all of the link could be followed" in page.locator(".lk-status").inner_text()
         assert "That was the last one" in said(page, WALK)
         assert record.errors == []
-    finally:
-        page.context.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_narrow_and_in_both_themes(browser, lab_server, theme):
+def test_narrow_and_in_both_themes(opened, theme):
     record = _browser.Record()
-    page = opened(browser, f"{lab_server.url}#walk.machine=eie&walk.step=9", record, "narrow", theme)
-    try:
+    with opened(record, "narrow", theme, link="#walk.machine=eie&walk.step=9") as page:
         page.wait_for_selector(".lk-pe")
         assert page.evaluate(SIDEWAYS) <= 0
         for box in page.locator(".lk-walk-matrix, .lk-pes").all():
@@ -151,5 +113,3 @@ def test_narrow_and_in_both_themes(browser, lab_server, theme):
         background = page.evaluate("() => getComputedStyle(document.querySelector('.lk-view')).backgroundColor")
         assert (sum(int(each) for each in background.removeprefix("rgb(").rstrip(")").split(",")) < 150) == (theme == "dark")
         assert record.errors == []
-    finally:
-        page.context.close()

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from labkit.core.progress import SILENT
 from labkit.core.records import Accuracy, Latency
-from labkit.panels._history import Entry, entry_of
 from labkit.panels._measured import Measured
+from labkit.panels._network_entry import NetworkEntry, entry_of
 from labkit.panels.pruning_granularity import State, with_setting
 from labkit.workbench import Timing, Workbench
 
@@ -15,7 +15,7 @@ def state(sparsity: float = 0.5, granularity: str = "weight") -> State:
     return with_setting(made, "prune", ("granularity",), granularity, lambda _: False)
 
 
-def measured(bench: Workbench, of: State, label: str = "a setting", timing: Timing | None = None) -> Entry:
+def measured(bench: Workbench, of: State, label: str = "a setting", timing: Timing | None = None) -> NetworkEntry:
     recipe = of.recipe("digits")
     made = bench.compress(recipe)
     *_, accuracy = bench.accuracy(made, SILENT)
@@ -27,7 +27,7 @@ def timing(median_ms: float = 2.0) -> Timing:
     return Timing(Latency(median_ms, 1.9, 2.1, 40, 1, 64), Latency(4.0, 3.9, 4.1, 40, 1, 64), 4.0 / median_ms, 1.8, 2.2)
 
 
-def with_predictions(entry: Entry, predictions: list[int], labels: object) -> Entry:
+def with_predictions(entry: NetworkEntry, predictions: list[int], labels: object) -> NetworkEntry:
     """Return the entry as if its network had given these classes for the first images of the set."""
     import torch
 

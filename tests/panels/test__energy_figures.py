@@ -5,7 +5,7 @@ import math
 import pytest
 
 from labkit.measure.roof import Roof
-from labkit.panels._energy_figures import Dot, MovedBars, Roofline, StackedBars, axis_end
+from labkit.panels._energy_figures import LayerDot, MovedBars, Roofline, StackedBars, axis_end
 
 
 def test_parts_are_put_end_to_end():
@@ -28,9 +28,9 @@ def test_a_click_on_a_bar_tells_its_name():
 
 def test_without_a_roof_nothing_is_drawn_and_with_it_every_layer_is_under_it():
     figure = Roofline()
-    figure.show(None, {"a": Dot(1.0, 3.0)}, "a")
+    figure.show(None, {"a": LayerDot(1.0, 3.0)}, "a")
     assert list(figure.source.data["x"]) == []
-    figure.show(Roof(100.0, 20.0, 5), {"a": Dot(1.0, 3.0), "b": Dot(50.0)}, "b")
+    figure.show(Roof(100.0, 20.0, 5), {"a": LayerDot(1.0, 3.0), "b": LayerDot(50.0)}, "b")
     assert list(figure.source.data["most"]) == [20.0, 100.0]
     assert figure.source.data["gflops"][0] == 3.0
     assert math.isnan(figure.source.data["gflops"][1])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from labkit.panels._findings import COLUMNS, NOTHING, front_in_words, row
-from labkit.panels._plane import Dot
+from labkit.panels._history import row
+from labkit.panels._network_entry import SHEET
 from labkit.panels.pruning_granularity import PruningGranularity
 from labkit.workbench import KEPT_RESULTS
 from tests.panels import entries
@@ -37,7 +37,7 @@ def two(panel):
 def test_a_settled_setting_is_a_row_with_its_figures(two):
     rows = two.findings.table.rows
     assert [each["cells"][0][0] for each in rows] == ["as the lab opens", "sparsity 80%"]
-    assert all(len(each["cells"]) == len(COLUMNS) for each in rows)
+    assert all(len(each["cells"]) == len(two.findings.table.columns) == 7 for each in rows)
     assert rows[1]["cells"][3][1] == two.measured.size == len(two.bench.file(two.measured.compressed))
     assert rows[1]["cells"][5][1] == two.measured.timing.latency.median_ms
     assert two.findings.table.chosen == rows[1]["key"] == two.recipe.digest
@@ -46,7 +46,7 @@ def test_a_settled_setting_is_a_row_with_its_figures(two):
 
 def test_a_row_names_its_network_only_where_there_are_several(two):
     (first, _) = two.findings.history
-    assert row(first, two.bench, with_network=True)["cells"][0] == ["digits-small: as the lab opens", "as the lab opens"]
+    assert row(first, SHEET.table, with_place=True)["cells"][0] == ["digits-small: as the lab opens", "as the lab opens"]
 
 
 def test_going_back_shows_that_setting_and_adds_no_row(two):
@@ -154,14 +154,8 @@ def test_the_plane_can_be_drawn_against_another_cost(two):
 
 
 def test_an_empty_history_says_how_it_fills(panel):
-    assert NOTHING.startswith("Every setting")
-    assert front_in_words([], 0, "size on disk").startswith("Every setting")
-
-
-def test_the_front_is_told_most_accurate_first():
-    dots = [Dot(str(n), f"s{n}", "weight", n / 10, {"size on disk": 10.0 * n}) for n in range(1, 5)]
-    said = front_in_words(dots, 7, "size on disk")
-    assert said.startswith("7 settings measured.")
-    assert "s4 (40.0%, 40 kB); s3 (30.0%, 30 kB) and 2 more." in said
-    assert "both smaller and more accurate" in said
-    assert "only the dense network" in front_in_words([], 1, "MACs")
+    assert panel.findings.table.caption.startswith("Every setting")
+    assert (
+        "Every setting that settles leaves a dot here. Ring: the present setting with its 95 % interval." in panel.plane_view._summary.value
+    )
+    assert panel.findings.csv_button.disabled

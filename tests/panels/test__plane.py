@@ -1,12 +1,14 @@
 """The plane: its front by law and by hand, its ranges, and what a click chooses."""
 
 import math
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.panels._figures import DARK, LIGHT
-from labkit.panels._plane import AXES, Dot, Plane, front, stairs, ticks
+from labkit.panels._network_entry import ACCURACY, AXES, INTERVAL
+from labkit.panels._plane import Axis, Dot, Plane, front, stairs, ticks
 
 POINTS = st.lists(st.tuples(st.integers(0, 9).map(float), st.integers(0, 9).map(lambda n: n / 10)), max_size=12)
 
@@ -54,7 +56,7 @@ DOTS = [dot("a", 0.92, 400.0, 0.6, 2.0), dot("b", 0.80, 500.0, 0.5, series="chan
 
 def drawn() -> tuple[Plane, list[str]]:
     chosen: list[str] = []
-    plane = Plane(chosen.append)
+    plane = Plane(chosen.append, AXES, ACCURACY, INTERVAL, "dense")
     plane.paint(LIGHT)
     plane.show_past(DOTS, DENSE, {"c": "A"})
     return plane, chosen
@@ -118,7 +120,62 @@ def test_a_theme_changes_colours_only():
 
 
 def test_an_empty_plane_shows_the_dense_network():
-    plane = Plane(print)
+    plane = Plane(print, AXES, ACCURACY, INTERVAL, "dense")
     plane.show_past([], DENSE, {})
     assert plane.dense.data["text"] == ["dense"]
     assert plane.on_front == []
+
+
+def told(count: int, shown: int, axis: str = "size on disk") -> str:
+    """What is said of `count` settings, of which `shown` rise along the front and the others have no such cost."""
+    plane = Plane(print, AXES, ACCURACY, INTERVAL, "dense")
+    plane.choose(axis)
+    dots = [dot(str(n), n / 10, 10.0 * n, 0.0) for n in range(1, count + 1)]
+    hidden = [Dot(each.key, each.label, each.series, each.y, each.costs | {axis: None}) for each in dots[shown:]]
+    plane.show_past([*dots[:shown], *hidden], replace(DENSE, label="setting dense"), {})
+    return plane.in_words()
+
+
+def test_the_front_is_told_best_first():
+    said = told(7, 4)
+    assert said.startswith("7 settings measured.")
+    assert "setting 4 (40.0%, 40 kB); setting 3 (30.0%, 30 kB) and 2 more." in said
+    assert "both smaller and more accurate" in said
+    assert said.endswith("Ring: the present setting, with its 95 % interval. Click a dot to go back to it.")
+    assert "both cheaper and more accurate: only setting dense." in told(1, 0, "MACs")
+
+
+FRUGAL = Axis("energy an image, µJ", lambda value: f"{value:.3g} µJ", True, False, "more frugal")
+BUSY = {"products": Axis("products", lambda value: f"{value:.3g} M", True, True, "richer in products")}
+
+
+def frugal(*points: tuple[str, float, float | None]) -> Plane:
+    plane = Plane(print, BUSY, FRUGAL)
+    plane.show_past([Dot(key, f"setting {key}", "linear", energy, {"products": cost}) for key, energy, cost in points], None, {"b": "A"})
+    return plane
+
+
+def test_less_can_be_better_upwards_and_more_sideways_on_logarithms():
+    plane = frugal(("a", 100.0, 10.0), ("b", 1.0, 1.0), ("c", 100.0, 1.0), ("d", 1.0, 0.1))
+    assert [each.key for each in plane.on_front] == ["a", "b"]
+    assert plane.past.data["y"] == [2.0, 0.0, 2.0, 0.0]
+    assert plane.pinned.data == {"x": [0.0], "y": [0.0], "text": ["A"]}
+    assert plane.line.data["x"] == [1.0, 0.0, 0.0, plane.plot.x_range.start]
+    assert plane.line.data["y"] == [2.0, 2.0, 0.0, 0.0]
+    y = plane.plot.y_range
+    assert y.start < 0.0 < 2.0 < y.end
+    assert plane.plot.yaxis[0].major_label_overrides[2.0] == "100"
+
+
+def test_without_an_interval_or_a_whole_neither_is_drawn_nor_told():
+    plane = frugal(("a", 5.0, 1.0))
+    assert plane.in_words() == (
+        "1 setting. On the front, where nothing else is both richer in products and more frugal: setting a (5 µJ, 1 M). "
+        "Ring: the present setting. Click a dot to go back to it."
+    )
+    assert plane.dense.data["x"] == []
+    assert plane._bar.visible is False
+    assert len(plane.plot.legend[0].items) == 1
+    assert len(drawn()[0].plot.legend[0].items) == 2
+    assert Plane(print, BUSY, FRUGAL).in_words() == "Every setting that settles leaves a dot here. Ring: the present setting."
+    assert "more frugal: nothing yet." in frugal(("a", 5.0, None)).in_words()

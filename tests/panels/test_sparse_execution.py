@@ -15,10 +15,10 @@ from labkit.crossover import BATCHES, IN_VIEW, KINDS, PATTERNS, Point, Subject, 
 from labkit.dataflow import WalkConfig
 from labkit.execution import RunConfig
 from labkit.measure.roof import Roof
-from labkit.panels._code import program
-from labkit.panels._history import key_of
 from labkit.panels._kept import is_met
 from labkit.panels._lab import Figures
+from labkit.panels._network_code import program
+from labkit.panels._network_entry import key_of
 from labkit.panels.sparse_execution import LAB, SparseExecution, State
 from labkit.workbench import Workbench
 

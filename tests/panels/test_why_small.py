@@ -182,3 +182,117 @@ def test_a_measurement_that_fails_is_a_sentence_and_what_is_modelled_stays(made:
     assert "is-error" in panel.status.widget.value
     assert "<b>" not in panel.status.widget.value.replace("</b>", "<b>").split("clock")[0]
     assert "DRAM takes 98%" in panel.split_view._summary.value
+
+
+def rows(panel: WhySmall) -> list[dict[str, Any]]:
+    return panel.findings.table.rows
+
+
+def ask(panel: WhySmall, what: str, n: int) -> None:
+    """Press a button of the row with the number `n`, oldest first."""
+    panel.findings.table._handle_custom_msg({"do": what, "key": rows(panel)[n]["key"]}, [])
+
+
+@pytest.fixture
+def two(panel: WhySmall) -> WhySmall:
+    go(panel, SMALL)
+    return panel
+
+
+def test_what_is_timed_is_kept_with_the_figures_of_the_page(two: WhySmall) -> None:
+    assert [each["cells"][0][0] for each in rows(two)] == ["as the lab opens", "convolutional, 30% zeros, 8 bits, 16 images"]
+    assert two.findings.table.chosen == rows(two)[1]["key"] == f"#{two.setting(two.state)}"
+    energy, _, _, weights, macs, _ = (text for text, _ in rows(two)[1]["cells"][1:])
+    assert all(f">{each}<" in two.strip.widget.value for each in (energy, weights, macs))
+    assert rows(two)[1]["cells"][-1] == ["0.0938 ms", 1.5 / 16]
+    assert [dot.key for dot in two.plane.on_front] == [each["key"] for each in rows(two)[:0:-1]], "more products for less energy"
+    assert two.plane.past.data["series"] == ["linear", "convolutional"]
+    assert "On the front" in two.findings.plane_view._summary.value
+
+
+def test_the_plane_can_be_drawn_against_weights_and_latency(two: WhySmall) -> None:
+    for axis, cost in (("weights", counted(SMALL.network, 8).weight_bytes / 1e3), ("latency here", 1.5 / 16)):
+        two.findings.axis.value = axis
+        assert two.plane.now.data["x"] == [two.plane.axes[axis].place(cost)]
+        assert len(two.plane.past.data["x"]) == 2
+
+
+def test_a_slider_on_its_way_leaves_no_row(two: WhySmall) -> None:
+    for n in range(1, 6):
+        two.network.by_path[("sparsity",)].value = n / 10
+        two.worker.wait(0.15)  # long enough to come to rest, not to stay
+    settle(two)
+    assert [each["cells"][0][0] for each in rows(two)][2:] == ["convolutional, 50% zeros, 8 bits, 16 images"]
+
+
+def test_going_back_shows_that_setting_and_adds_no_row(two: WhySmall) -> None:
+    ask(two, "go", 0)
+    settle(two)
+    assert two.state == State()
+    assert (len(rows(two)), two.findings.table.chosen) == (2, "#")
+    two.plane.past.selected.indices = [1]
+    assert two.state == SMALL
+
+
+def test_two_pinned_are_compared_by_energy_bytes_products_and_time(two: WhySmall) -> None:
+    ask(two, "pin", 0)
+    assert "compare" not in two.guide.kept.steps
+    ask(two, "pin", 1)
+    assert "compare" in two.guide.kept.steps
+    text = two.findings.comparison._tables.value
+    energy = counted(SMALL.network, 8).energy(SMALL.chip)
+    for shown in (
+        "<td>175 µJ</td>",
+        *(f"<td>{each:.3g} µJ</td>" for each in energy.values()),
+        "<td>1.07 MB</td>",
+        "<td>1.5 ms, 16 images</td>",
+    ):
+        assert shown in text, shown
+    assert "From A to B an image takes 1/" in two.findings.comparison.view._summary.value
+    assert two.plane.pinned.data["text"] == ["A", "B"]
+
+
+def test_a_drag_sends_nothing_to_table_plane_comparison_and_code(two: WhySmall) -> None:
+    two.takeaway.code_button.value = True
+    ask(two, "pin", 0)
+    ask(two, "pin", 1)
+    sent: list[str] = []
+    two.worker.close()  # nothing comes to rest
+    findings = two.findings
+    for widget in (findings.table, findings.plane_view._summary, findings.comparison._tables, two.takeaway._code):
+        widget.observe(lambda change: sent.append(change["name"]))
+    two.plane.widget._send_patch = lambda events: sent.append("plane")
+    for n in range(10):
+        two.network.by_path[("width",)].value = 0.25 + n * 0.125
+    assert sent == []
+
+
+def test_the_code_is_of_the_setting_on_show_and_neither_recipe_nor_model_is_offered(two: WhySmall) -> None:
+    two.takeaway.code_button.value = True
+    assert 'kind="convolutional"' in two.takeaway._code.text
+    two.reset()
+    settle(two)
+    assert 'kind="linear"' in two.takeaway._code.text
+    buttons = [each.description for each in two.takeaway.view.widget.children[1].children]
+    assert buttons == ["Hide the code"]
+
+
+def test_a_link_brings_back_the_setting_and_no_history(two: WhySmall, made: Callable[..., WhySmall]) -> None:
+    other = made()
+    other.follow(two.page.link)
+    settle(other)
+    assert other.state == SMALL
+    assert rows(other)[-1]["key"] == rows(two)[-1]["key"]
+    assert other.findings.history.pins == ()
+    assert len(rows(other)) <= 2, "the setting, and perhaps the first one where it was measured before"
+
+
+def test_a_setting_that_could_not_be_measured_is_not_kept(made: Callable[..., WhySmall]) -> None:
+    def broken(config: BlueprintConfig, batch: int, progress: Progress) -> Ran:
+        raise RuntimeError("no clock")
+
+    panel = made(run=broken)
+    assert panel.worker.wait(60)
+    assert rows(panel) == []
+    assert panel.findings.table.caption.startswith("Every setting")
+    assert panel.plane.now.data["x"], "it is ringed all the same: its energy is modelled"

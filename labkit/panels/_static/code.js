@@ -24,7 +24,7 @@ function render({ model, el }) {
   button.setAttribute("aria-live", "polite");
   const area = document.createElement("pre");
   area.tabIndex = 0;
-  area.setAttribute("aria-label", "Python program that makes this network");
+  area.setAttribute("aria-label", "Python program of what is on show");
   const code = document.createElement("code");
   area.append(code);
   el.append(button, area);

@@ -11,7 +11,7 @@ sums of vectors and no tile needs a shuffle. Bias, limits (ReLU) and 2×2 max po
 fused into the store. An odd height or width ends with a tile that moves back and computes some outputs again.
 
 Source     Lavin and Gray 2015, arXiv:1509.09308.
-Deviation  No F(4×4, 3×3): its error was 0.3 to 1.3 · 10⁻⁵ of the largest output for 16 to 512 channels, F(2×2, 3×3)'s is below
+Deviation  No F(4×4, 3×3): its error was 0.2 to 1.3 · 10⁻⁵ of the largest output for 16 to 512 channels, F(2×2, 3×3)'s is below
            10⁻⁶. Sums are rounded with regard to all inputs of a tile, not of one output, and a NaN or an infinity makes all
            outputs of its tiles NaN.
 """

@@ -74,10 +74,11 @@ def test_every_block_is_chosen_for_its_own_size(tile, pooled):
     check(steps, image, LANES + 1)
 
 
-def test_layers_that_follow_each_other_share_their_scratch():
-    steps = [convolution(20, 20), replace(convolution(20, 4), inputs=(1,)), replace(convolution(4, 20), inputs=(2,))]
-    plan, x = planned(steps, (20, 6, 6)), np.random.default_rng(0).standard_normal((LANES, 20, 6, 6)).astype(np.float32)
-    assert len(set(plan.table[:, winograd_conv.INPUTS])) == 1
+def test_layers_that_follow_each_other_share_their_scratch_as_far_as_it_is_large_enough():
+    steps = [convolution(4, 20), replace(convolution(20, 20), inputs=(1,)), replace(convolution(20, 4), inputs=(2,))]
+    plan, x = planned(steps, (4, 6, 6)), np.random.default_rng(0).standard_normal((LANES, 4, 6, 6)).astype(np.float32)
+    first, second, third = plan.table[:, winograd_conv.INPUTS]
+    assert first < second == third
     values, want = {0: x}, x
     plan.run(values)
     for step in steps:

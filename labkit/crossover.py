@@ -77,7 +77,8 @@ class Point:
         packed_bytes: of the file of the packed layer.
         median_ms: of a call.
         ratio: how many times faster than dense, over the rounds.
-        layout: what its weights are laid out as when it runs: a convolution's blocks and N:M may run as compressed rows.
+        layout: what its weights are laid out as when it runs: a convolution's blocks and N:M may run as compressed rows, and one with
+            few zeros as "winograd", which multiplies by them too.
     """
 
     kind: str
@@ -207,6 +208,8 @@ def crossing(points: Iterable[Point]) -> float | None:
 
 def _measured(subject: Subject, zeros: float, batches: Sequence[int], progress: Progress) -> list[Point]:
     """Measure all kinds at one share; their programs are let go before those of the next are made."""
+    from labkit.runtime.sparse import FEW
+
     weight, programs = subject.layer.weight.detach().numpy(), {}
     for kind in kinds_of(subject.layer):
         progress.check()
@@ -217,12 +220,14 @@ def _measured(subject: Subject, zeros: float, batches: Sequence[int], progress: 
         dense = dense.to(memory_format=torch.channels_last)
     as_rows = SPARSE if isinstance(dense, nn.Conv2d) else ROWS
     layouts = {kind: "csr" if kind in as_rows else kind for kind in programs}
+    groups = layouts | {kind: "winograd" for kind, program in programs.items() if program.layers[0].algorithm == "winograd"}
     points = []
     for batch in batches:
         times = _timed(programs, dense, torch.randn(batch, *subject.image, generator=generator(0, "sweep")), progress.quiet())
         for kind, program in programs.items():
             ratio = latency.ratio(times["dense"], times[kind])
-            points.append(Point(kind, zeros, batch, program.packed_bytes, times[kind].median_ms, ratio, layouts[kind]))
+            layout = (groups if batch > FEW else layouts)[kind]
+            points.append(Point(kind, zeros, batch, program.packed_bytes, times[kind].median_ms, ratio, layout))
     return points
 
 

@@ -116,6 +116,16 @@ def test_each_program_of_a_sweep_computes_its_own_layer_and_has_the_bytes_of_its
     np.testing.assert_allclose(seen["dense"], x @ weight.T, rtol=1e-5, atol=1e-6)
 
 
+def test_a_point_says_where_a_convolution_multiplies_by_its_zeros_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crossover.latency, "compare", steady)
+    monkeypatch.setattr(crossover, "PATTERNS", {0.25: (3, 4), 0.875: (1, 8)})
+    torch.manual_seed(0)
+    points = crossover.sweep(Subject("conv", nn.Conv2d(16, 16, 3, padding=1), (16, 6, 6)), lambda _: None)
+    layouts = {(point.zeros, point.batch): point.layout for point in points if point.kind == "csr"}
+    assert layouts == {(0.25, 1): "csr", (0.25, 64): "winograd", (0.875, 1): "csr", (0.875, 64): "csr"}
+    assert {point.layout for point in points if point.kind == "channel"} == {"channel"}
+
+
 def test_a_cancelled_sweep_has_told_of_what_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crossover.latency, "compare", steady)
     progress, told = Progress(), []

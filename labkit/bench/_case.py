@@ -103,13 +103,20 @@ def network_case(
         formats: see `labkit.runtime.compile`.
         calibration: images for the integer formats.
     """
+    program = compile(model, images, formats, calibration=calibration)
+    return program_case(kernel, program, model, images, setting)
+
+
+def program_case(kernel: str, program: Program, model: torch.nn.Module, images: Tensor, setting: Setting) -> Case:
+    """Return the case of a program that was made of a network; the arguments are those of `network_case`."""
     dense = fold_batch_norm(model).to(memory_format=torch.channels_last)
     best = images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
-    program, x = compile(model, images, formats, calibration=calibration), images.contiguous().numpy()
+    x = images.contiguous().numpy()
     with torch.inference_mode():
         error = difference(program(x), dense(best).numpy())
     found = "+".join(sorted({layer.format for layer in program.layers if layer.format}))
-    peers = _peers.onnx_network(program if calibration is None else compile(model, images, "dense"), x)
+    is_float = all(step.codes is None for step in program.steps)
+    peers = _peers.onnx_network(program if is_float else compile(model, images, "dense"), x)
     return Case(kernel, found, tuple(images.shape[1:]), len(images), setting, lambda: program(x), lambda: dense(best), error, peers)
 
 

@@ -107,6 +107,8 @@ def in_words(points: Sequence[Point], name: str) -> str:
             told.append(f"{words} {starts}")
     laid_out = [KINDS[kind] for kind in KINDS if any(point.kind == kind != point.layout == "csr" for point in points)]
     rows = f" In a convolution {' and '.join(laid_out)} run as compressed rows." if laid_out else ""
+    filled = [point.zeros for point in points if point.layout == "winograd"]
+    rows += f" With up to {max(filled):.0%} zeros a group of images runs by Winograd's algorithm, zeros and all." if filled else ""
     left = "" if len({point.zeros for point in points}) == WHOLE else "Not swept to the end. "
     return (
         f"{left}{name}, one thread, each against the dense layer in torch in the same run; bars: first to third quartile. "

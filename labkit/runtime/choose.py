@@ -10,6 +10,7 @@ import numpy as np
 from labkit.core.errors import FileFormatError, ModelError
 from labkit.formats import Format, not_zero_bits, smallest
 from labkit.runtime.steps import Shape, Step, value_shapes
+from labkit.runtime.winograd import pays
 
 CONV_DENSITY = 0.5
 LINEAR_DENSITY = 0.3
@@ -18,7 +19,7 @@ SMALL_SHARE = 0.1
 """The rule: a convolution is sparse if at most half of its weights are not zero, a linear layer if at most three tenths are, or
 half of them in whole blocks of outputs or as N:M, where that takes fewer bytes. A convolution with less than a tenth of all
 convolutions' products goes with the majority of those products, since changing the layout around it would cost more than it
-saves."""
+saves. Beside sparse convolutions, a dense one that Winograd's algorithm fits runs in their layout."""
 
 FORMATS = ("dense", "csr", "n_m", "vector_sparse")
 ANY = ("auto", "rule", *FORMATS)
@@ -58,7 +59,11 @@ def rule(steps: list[Step], image: Shape) -> list[Step]:
     total = sum(products)
     majority = sum(n for n, chosen in zip(products, sparse, strict=True) if chosen) * 2 > total
     sparse = [majority if 0 < n < SMALL_SHARE * total else chosen for n, chosen in zip(products, sparse, strict=True)]
-    return [_ruled(step, chosen) if _is_dense(step) else step for step, chosen in zip(steps, sparse, strict=True)]
+    ruled = [_ruled(step, chosen) if _is_dense(step) else step for step, chosen in zip(steps, sparse, strict=True)]
+    if not any(sparse):
+        return ruled
+    shapes = value_shapes(steps, image)[1:]
+    return [replace(step, images_innermost=_is_dense(step) and pays(step, shape[1:])) for step, shape in zip(ruled, shapes, strict=True)]
 
 
 def packed(step: Step, *formats: str) -> Step:

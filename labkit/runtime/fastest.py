@@ -3,13 +3,14 @@
 A layer alone says little: what comes in and goes out changes its layout, poolings are fused, and neighbours share a cache. So
 whole programs are timed. The first race is between all weights dense, the rule of `choose`, and all weights sparse. Then the
 winner races against its neighbours, programs that differ in one layer's format, as long as one of them is faster by more than
-noise and the budget lasts. The answer belongs to this machine, this batch and the number of threads at the time; what a
+noise and the budget lasts. A convolution with a dense weight may run by torch or on groups of images. The answer belongs to this machine, this batch and the number of threads at the time; what a
 program computes does not depend on it but for the rounding of sums.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from labkit.runtime.choose import density, packed, products_of, rule
 from labkit.runtime.program import Program
-from labkit.runtime.steps import Shape, Step
+from labkit.runtime.steps import Shape, Step, value_shapes
+from labkit.runtime.winograd import pays
 
 BUDGET_S = 0.8
 """Seconds after which no further race begins. A race takes at least `LEAST_ROUNDS`; one that its candidates would take too long
@@ -31,7 +33,11 @@ HOPELESS = 1.5
 """Times as slow as the fastest in every round so far: such a candidate leaves the race."""
 
 MOST_DENSITY, SMALL = 0.75, 1 << 18
-"""A weight of more than `SMALL` entries with a larger share that is not zero stays dense without a look."""
+"""A weight of more than `SMALL` entries with a larger share that is not zero stays dense without a look, but where Winograd's
+algorithm makes up for that."""
+
+MOST_ACTIVATIONS = 1 << 21
+"""Values that one image may have in a program for such weights to be tried on groups of images, which hold all of them at once."""
 
 Clock = Callable[[], float]
 Choice = tuple[int, ...]
@@ -42,7 +48,7 @@ class Options:
     """What each step may be: itself, dense, and the same with its weight in other formats.
 
     Attributes:
-        steps: for each step its forms, dense first.
+        steps: for each step its forms, that which torch runs first.
         image: (c, h, w) of the input, or (features,).
     """
 
@@ -69,7 +75,9 @@ def measured(steps: Sequence[Step], image: Shape, batch: int, clock: Clock = tim
         batch: images at once, at least 1.
         clock: in seconds.
     """
-    options = Options(tuple(_forms(step) for step in steps), tuple(image))
+    shapes = value_shapes(steps, image)
+    roomy = sum(map(math.prod, shapes)) <= MOST_ACTIVATIONS
+    options = Options(tuple(_forms(step, shape if roomy else ()) for step, shape in zip(steps, shapes[1:], strict=True)), tuple(image))
     if all(len(forms) == 1 for forms in options.steps):
         return list(steps)
     x = np.random.default_rng(0).standard_normal((batch, *image)).astype(np.float32)
@@ -114,18 +122,33 @@ def _race(options: Options, choices: list[Choice], x: NDArray[np.float32], clock
     return choices[best], seconds
 
 
-def _forms(step: Step) -> tuple[Step, ...]:
-    """Return the forms of a step that are worth a try, each format once, dense first."""
-    if step.weight is None or step.weight.kind != "dense":
+def _forms(step: Step, shape: Shape) -> tuple[Step, ...]:
+    """Return the forms of a step that are worth a try, each format once, dense first.
+
+    Args:
+        step: of any kind.
+        shape: of what it makes; () where a large dense weight must not run on groups of images.
+    """
+    if _kind(step) != "dense":
         return (step,)
-    size = int(np.prod(step.weight.shape))
-    if size > SMALL and density(step) > MOST_DENSITY:
+    large = step.weight is not None and math.prod(step.weight.shape) > SMALL
+    if large and density(step) > MOST_DENSITY and not (len(shape) == 3 and pays(step, shape[1:])):
         return (step,)
-    forms = [step, packed(step, "csr")]
-    if step.op == "linear":
-        forms.append(packed(step, "csr", "n_m", "vector_sparse"))
-    kinds = [form.weight.kind for form in forms if form.weight is not None]
+    if step.op == "conv":
+        return (step, _on_groups(step))
+    forms = [step, packed(step, "csr"), packed(step, "csr", "n_m", "vector_sparse")]
+    kinds = [_kind(form) for form in forms]
     return tuple(form for n, form in enumerate(forms) if kinds[n] not in kinds[:n])
+
+
+def _on_groups(step: Step) -> Step:
+    """Return a convolution that runs on groups of images, as compressed sparse rows or dense, whichever takes fewer bytes."""
+    smaller = packed(step, "csr", "dense")
+    return replace(smaller, images_innermost=_kind(smaller) == "dense")
+
+
+def _kind(step: Step) -> str:
+    return step.weight.kind if step.weight is not None else ""
 
 
 def _starts(options: Options, steps: Sequence[Step]) -> list[Choice]:
@@ -138,10 +161,11 @@ def _starts(options: Options, steps: Sequence[Step]) -> list[Choice]:
 
 
 def _form_like(forms: Sequence[Step], step: Step) -> int:
-    """Return the number of the form that has the format of a step; 0, dense, where none has."""
-    kinds = [form.weight.kind if form.weight is not None else "" for form in forms]
-    kind = step.weight.kind if step.weight is not None else ""
-    return kinds.index(kind) if kind in kinds else 0
+    """Return the number of the form that runs where a step does, a linear layer's in the same format; 0, dense, where none does."""
+    if step.op == "conv":
+        return min(int(step.images_innermost or _kind(step) != "dense"), len(forms) - 1)
+    kinds = [_kind(form) for form in forms]
+    return kinds.index(_kind(step)) if _kind(step) in kinds else 0
 
 
 def _affordable(choices: list[Choice], seconds: float, left_s: float) -> list[Choice]:

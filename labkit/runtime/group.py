@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 
 from labkit.runtime.arena import Place
 from labkit.runtime.kernels import csr_conv as conv
-from labkit.runtime.kernels import lanes
+from labkit.runtime.kernels import lanes, winograd_conv
 from labkit.runtime.kernels._simd import LANES
-from labkit.runtime.kernels.interpret import LINEAR, interpret
+from labkit.runtime.kernels.interpret import LINEAR, WINOGRAD, interpret
 from labkit.runtime.plan import Plan, Stretch, Values
 from labkit.runtime.rows import taps_of
 from labkit.runtime.steps import Pair, Shape, Step, bias_of
+from labkit.runtime.winograd import pays, transformed
 
 _CACHE = 40 << 10  # bytes that a tile may read before its input channels are split into blocks: about a first-level cache
 _AT_ONCE = 256  # floats of an image that are transposed at once on the way in or out, unless a channel has more
@@ -22,6 +23,7 @@ class GroupPlan(Plan):
     """A stretch of steps, planned for `LANES` images at a time."""
 
     def __init__(self, stretch: Stretch) -> None:
+        self._shared, self._shared_floats = 0, 0
         super().__init__(stretch, LANES)
         places = {n: self.places[n] for n in (*stretch.inputs, *stretch.outputs)}
         self._scratch = self.layout.scratch(LANES * max(_AT_ONCE, *(place.rows * place.columns for place in places.values())))
@@ -49,6 +51,8 @@ class GroupPlan(Plan):
 
     def conv_row(self, step: Step, shape: Shape, source: Place, to: Place, pooled: bool) -> list[int]:
         channels, height, width = shape
+        if pays(step, (height, width)):
+            return self._winograd_row(step, shape, source, to, pooled)
         variant = LINEAR if height == width == 1 else variant_of((height, width), step.stride[1], pooled)
         tile = conv.TILES[variant][:2] if variant != LINEAR else (1, 1)
         starts, blocks = self._pack(step, source, tile)
@@ -57,13 +61,32 @@ class GroupPlan(Plan):
         row = [variant, source.corner(*step.padding), to.inside, part, line, *starts, channels, blocks]
         return [*row, height // 2 * 2 if pooled else height, width, *step.stride, source.pitch, to.pitch, to.plane, int(pooled)]
 
+    def _winograd_row(self, step: Step, shape: Shape, source: Place, to: Place, pooled: bool) -> list[int]:
+        channels, height, width = shape
+        tiles = (height // 2) * (width // 2) if pooled else -(-height // 2) * -(-width // 2)
+        work = [-(-channels // outputs) * outputs * -(-tiles // vectors) * vectors for outputs, vectors in winograd_conv.TILES]
+        variant = work.index(min(work))
+        outputs, vectors = winograd_conv.TILES[variant]
+        inputs, sums = winograd_conv.scratch(source.channels, outputs, vectors)
+        at = self._scratch_of(inputs + sums)
+        none = np.zeros(0, np.int64)
+        _, _, bias, weights = self.store_blocks(none, transformed(step.weight, outputs), bias_of(step), none)
+        row = [WINOGRAD + variant, source.corner(*step.padding), to.inside, at, at + inputs, weights, bias, channels, source.channels]
+        return [*row, height // 2 * 2 if pooled else height, width, source.plane, 0, source.pitch, to.pitch, to.plane, int(pooled)]
+
+    def _scratch_of(self, floats: int) -> int:
+        """Return where so many floats are free while a row runs: the same place for all rows, as far as it is large enough."""
+        if floats > self._shared_floats:
+            self._shared, self._shared_floats = self.layout.scratch(floats), floats
+        return self._shared
+
     def _compute(self, spent: list[float] | None) -> None:
         if spent is None:
-            interpret(self.arena, self.table, self.limits, *self.weights[:4])
+            interpret(self.arena, self.table, self.limits, *self.weights)
             return
         for row in range(len(self.table)):
             before = perf_counter()
-            interpret(self.arena, self.table[row : row + 1], self.limits[row : row + 1], *self.weights[:4])
+            interpret(self.arena, self.table[row : row + 1], self.limits[row : row + 1], *self.weights)
             spent[row] += perf_counter() - before
 
     def _pack(self, step: Step, source: Place, tile: Pair) -> tuple[list[int], int]:

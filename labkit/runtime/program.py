@@ -24,6 +24,7 @@ from labkit.formats.dense import DenseTensor
 from labkit.formats.file import from_bytes, read, to_bytes
 from labkit.runtime.affine import value_codes
 from labkit.runtime.steps import MOST_VALUES, Shape, Step, from_plain, to_plain, value_shapes
+from labkit.runtime.winograd import pays
 
 _KIND = "program"
 _PARTS = ("weight", "bias")
@@ -46,6 +47,7 @@ class Layer:
         packed_bytes: of weight and bias.
         shape: of what it makes, without the batch.
         input_bits: 8 where its inputs are bytes or rounded to bytes, else 32.
+        algorithm: of a convolution on groups of images, "winograd" or "direct"; else "".
     """
 
     name: str
@@ -55,6 +57,7 @@ class Layer:
     packed_bytes: int
     shape: Shape
     input_bits: int = 32
+    algorithm: str = ""
 
 
 class Stage(Protocol):
@@ -114,7 +117,8 @@ class Program:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """What each step is, in execution order."""
-        return tuple(_layer(step, shape) for step, shape in zip(self.steps, self._shapes[1:], strict=True))
+        places = _places(self.steps, self._shapes)
+        return tuple(_layer(*each) for each in zip(self.steps, self._shapes[1:], places, strict=True))
 
     @property
     def packed_bytes(self) -> int:
@@ -190,13 +194,14 @@ class Program:
         return (OnePlan(stretch_of(numbered, self._shapes, {len(self.steps)})),)
 
 
-def _layer(step: Step, shape: Shape) -> Layer:
+def _layer(step: Step, shape: Shape, place: str) -> Layer:
     if step.weight is None:
         return Layer(step.name, step.op, "", 1.0, 0, shape)
     size = step.weight.packed_bytes + (step.bias.nbytes if step.bias is not None else 0)
     stored = step.weight.stored / max(1, int(np.prod(step.weight.shape)))
     reads_codes = step.bias is not None and step.bias.dtype == np.int32
-    return Layer(step.name, step.op, step.weight.kind, stored, size, shape, 8 if reads_codes else step.input_bits)
+    algorithm = "" if step.op != "conv" or place != "images" else "winograd" if pays(step, shape[1:]) else "direct"
+    return Layer(step.name, step.op, step.weight.kind, stored, size, shape, 8 if reads_codes else step.input_bits, algorithm)
 
 
 def _step(number: int, plain: Any, tensors: dict[str, Format]) -> Step:
@@ -227,8 +232,8 @@ def _stages(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[Stage]:
 def _places(steps: Sequence[Step], shapes: Sequence[Shape]) -> list[str]:
     """Return where each step runs: "dense", "images", "packed" or "integer".
 
-    A convolution whose format knows what is zero runs on groups of images, a linear layer by the kernel of its format; what
-    has no kernel runs dense on unpacked weights. A step without a weight, and a linear layer that costs less than the way
+    A convolution whose format knows what is zero, or that asks for it, runs on groups of images, a linear layer by the kernel of
+    its format; what has no kernel runs dense on unpacked weights. A step without a weight, and a linear layer that costs less than the way
     out, run where their first input was made.
     """
     places: list[str] = []
@@ -262,4 +267,4 @@ def _place_of(step: Step, weight: Format) -> str:
 
     if step.op == "linear":
         return "packed" if step.input_bits == 8 or can_run(weight) else "dense"
-    return "images" if weight.kind in SPARSE else "dense"
+    return "images" if weight.kind in SPARSE or step.images_innermost else "dense"

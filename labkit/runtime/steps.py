@@ -57,6 +57,7 @@ class Step:
         low, high: the result is limited to [low, high]; ReLU is (0, inf).
         input_bits: 8 where a linear layer's inputs are rounded to bytes, each sample by its own largest value; else 32.
         codes: what the codes that it makes stand for; None where it makes floats.
+        images_innermost: whether a convolution with a dense weight runs on groups of images, as one with a sparse weight always does.
     """
 
     op: str
@@ -74,6 +75,7 @@ class Step:
     rounds_up: bool = False
     input_bits: int = 32
     codes: Affine | None = None
+    images_innermost: bool = False
 
     @property
     def clips(self) -> bool:
@@ -100,6 +102,8 @@ def value_shapes(steps: Sequence[Step], image: Shape) -> list[Shape]:
             raise FileFormatError(f"{where} must limit to a range around 0, got [{step.low}, {step.high}]")
         if step.input_bits != 32 and (step.input_bits != 8 or step.op != "linear"):
             raise FileFormatError(f"{where} must have inputs of 32 bits, or of 8 if it is linear, got {step.input_bits}")
+        if step.images_innermost and step.op != "conv":
+            raise FileFormatError(f"{where} must not ask for groups of images: only a convolution may")
         shape = _RULES[step.op](step, [shapes[n] for n in step.inputs], where)
         if min(shape) < 1 or math.prod(shape) > MOST_VALUES:
             raise FileFormatError(f"{where} must make at most {MOST_VALUES} values an image, got shape {shape}")
@@ -191,6 +195,9 @@ _RULES: dict[str, Callable[[Step, list[Shape], str], Shape]] = {
 }
 
 
+_UNUSUAL = {"codes", "images_innermost", "input_bits", "rounds_up"}
+
+
 def to_plain(step: Step) -> dict[str, Any]:
     """Return all of a step but weight and bias as plain JSON values; an infinite limit is null, and inputs of 32 bits go unsaid."""
     plain = {key: list(getattr(step, key)) for key in ("inputs", "kernel", "stride", "padding", "dilation")}
@@ -198,6 +205,7 @@ def to_plain(step: Step) -> dict[str, Any]:
     unusual: dict[str, Any] = {"rounds_up": True} if step.rounds_up else {}  # left out where it says nothing: files keep their bytes
     unusual |= {} if step.input_bits == 32 else {"input_bits": step.input_bits}
     unusual |= {} if step.codes is None else {"codes": [step.codes.scale, step.codes.zero, step.codes.exact]}
+    unusual |= {"images_innermost": True} if step.images_innermost else {}
     return plain | limits | unusual | {"op": step.op, "name": step.name, "groups": step.groups}
 
 
@@ -208,12 +216,13 @@ def from_plain(plain: Any, weight: Format | None, bias: NDArray[Any] | None) -> 
         FileFormatError: a key is missing, unknown or of the wrong type.
     """
     keys = {"op", "name", "inputs", "kernel", "stride", "padding", "dilation", "groups", "low", "high"}
-    if not isinstance(plain, Mapping) or set(plain) - {"codes", "rounds_up", "input_bits"} != keys:
-        raise FileFormatError(f"a step must have exactly {', '.join(sorted(keys))}, and may have codes, rounds_up and input_bits")
+    if not isinstance(plain, Mapping) or set(plain) - _UNUSUAL != keys:
+        raise FileFormatError(f"a step must have exactly {', '.join(sorted(keys))}, and may have {', '.join(sorted(_UNUSUAL))}")
     lists = {key: plain[key] for key in ("inputs", "kernel", "stride", "padding", "dilation")}
     fine = all(isinstance(each, list) and 1 <= len(each) <= MOST_INPUTS and all(type(n) is int for n in each) for each in lists.values())
     fine = fine and all(len(lists[key]) == 2 for key in lists if key != "inputs") and type(plain["groups"]) is int
-    fine = fine and all(isinstance(plain[key], str) for key in ("op", "name")) and plain.get("rounds_up", True) is True
+    fine = fine and all(isinstance(plain[key], str) for key in ("op", "name"))
+    fine = fine and all(plain.get(key, True) is True for key in ("rounds_up", "images_innermost"))
     fine = fine and type(plain.get("input_bits", 8)) is int
     fine = fine and all(plain[key] is None or type(plain[key]) in (int, float) for key in ("low", "high"))
     if not fine:
@@ -221,7 +230,8 @@ def from_plain(plain: Any, weight: Format | None, bias: NDArray[Any] | None) -> 
     low = -INF if plain["low"] is None else float(plain["low"])
     high = INF if plain["high"] is None else float(plain["high"])
     pairs: dict[str, Any] = {key: tuple(value) for key, value in lists.items()}
-    rest: dict[str, Any] = {"rounds_up": "rounds_up" in plain, "input_bits": plain.get("input_bits", 32), "low": low, "high": high}
+    flags = {key: key in plain for key in ("rounds_up", "images_innermost")}
+    rest: dict[str, Any] = flags | {"input_bits": plain.get("input_bits", 32), "low": low, "high": high}
     codes = _affine(plain["codes"]) if "codes" in plain else None
     return Step(plain["op"], plain["name"], weight=weight, bias=bias, groups=plain["groups"], codes=codes, **rest, **pairs)
 

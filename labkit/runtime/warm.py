@@ -48,7 +48,7 @@ def warm(progress: Progress = SILENT) -> Path | None:
         *(partial(_run, step) for step in _steps()),
         _run_signs,
         *(partial(_run_integers, count) for count in (1, 5 * LANES)),
-        lambda: interpret(arena, table, limits, *weights),
+        lambda: interpret(arena, table, limits, *weights, outside),
         lambda: interpret_one(arena, table, limits, *weights, outside),
     )
     for n, call in enumerate(calls):

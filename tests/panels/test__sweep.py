@@ -36,3 +36,10 @@ def test_nothing_and_a_part_are_said_as_such() -> None:
 def test_kinds_that_run_as_compressed_rows_are_named() -> None:
     points = curve("csr", 1, [1.0] * 6) + curve("vector_sparse", 1, [1.0] * 6, "csr") + curve("n_m", 1, [1.0] * 6, "csr")
     assert "In a convolution blocks of outputs and N:M run as compressed rows" in in_words(points, "conv1")
+    assert "Winograd" not in in_words(points, "conv1")
+
+
+def test_it_is_said_up_to_where_zeros_are_multiplied_by_as_well() -> None:
+    shares, layouts = list(PATTERNS), ["winograd", "winograd", *["csr"] * 4]
+    points = [Point("csr", zeros, 64, 1, 1.0, Ratio(2, 2, 2, 5), layout) for zeros, layout in zip(shares, layouts, strict=True)]
+    assert f"With up to {shares[1]:.0%} zeros a group of images runs by Winograd's algorithm" in in_words(points, "conv1")

@@ -1,5 +1,6 @@
 """Formats by measuring, with a clock that only calls move, and once with the real one."""
 
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -132,11 +133,29 @@ def test_the_budget_ends_the_search(monkeypatch):
 def test_large_dense_weights_and_coded_ones_are_not_tried(monkeypatch):
     monkeypatch.setattr(fastest, "SMALL", 100)
     monkeypatch.setattr(fastest, "Program", None)  # nothing is built
-    dense = layers(2, 0.0)
+    dense = [replace(step, stride=(1, 2)) for step in layers(2, 0.0)]  # which Winograd's algorithm does not fit
     assert density(dense[0]) == 1
     assert fastest.measured(dense, (6, 8, 8), 1) == dense
     books = [Step("conv", "c", (0,), coded.codebook(np.random.default_rng(0), (6, 6, 3, 3)), kernel=(3, 3), padding=(1, 1))]
     assert fastest.measured(books, (6, 8, 8), 1) == books
+
+
+@pytest.mark.parametrize(("most", "runs"), [(10**6, "winograd"), (100, "")])
+def test_large_dense_weights_are_tried_on_groups_of_images_where_that_takes_fewer_products(monkeypatch, most, runs):
+    clock, seen = Clock(), []
+
+    class Fake(Program):
+        def __call__(self, x):
+            seen.append([layer.algorithm for layer in self.layers])
+            clock.now += 0.01 - 0.001 * sum(layer.algorithm == "winograd" for layer in self.layers)
+
+    monkeypatch.setattr(fastest, "SMALL", 100)
+    monkeypatch.setattr(fastest, "MOST_ACTIVATIONS", most)
+    monkeypatch.setattr(fastest, "Program", Fake)
+    found = fastest.measured(layers(2, 0.0), (6, 8, 8), 4, clock)
+    assert [layer.algorithm for layer in Program(found, (6, 8, 8)).layers] == [runs] * 2
+    assert {step.weight.kind for step in found} == {"dense"}
+    assert ["winograd"] * 2 in seen or not runs
 
 
 def test_a_chosen_program_computes_the_same_for_any_batch():
@@ -169,4 +188,4 @@ def test_a_linear_layer_may_take_any_of_the_formats_that_fit():
     with torch.no_grad():
         layer.weight[:, ::2] = 0
     steps = compile(nn.Sequential(layer), torch.zeros(1, 64), "dense").steps
-    assert [form.weight.kind for form in fastest._forms(steps[0])] == ["dense", "csr", "n_m"]
+    assert [form.weight.kind for form in fastest._forms(steps[0], (32,))] == ["dense", "csr", "n_m"]

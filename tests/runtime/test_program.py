@@ -65,8 +65,11 @@ def test_the_rule_follows_the_density():
     model[0].weight.data.fill_(0.1)  # full again, but a small part of the whole: it goes along
     assert {layer.format for layer in compile(model, images("vgg-small-bn", 1), "rule").layers if layer.op == "conv"} == {"csr"}
     model[10].weight.data.fill_(0.1)
-    kept = [layer.format for layer in compile(model, images("vgg-small-bn", 1), "rule").layers if layer.op == "conv"]
-    assert kept == ["csr", "csr", "csr", "dense", "csr", "csr", "csr"]
+    program = compile(model, images("vgg-small-bn", 1), "rule")
+    kept = [layer for layer in program.layers if layer.op == "conv"]
+    assert [layer.format for layer in kept] == ["csr", "csr", "csr", "dense", "csr", "csr", "csr"]
+    assert [layer.algorithm for layer in kept] == ["direct", "direct", "direct", "winograd", "direct", "direct", "direct"]
+    assert len(program._stages) == 1
 
 
 def test_a_program_that_mixes_formats_agrees_with_torch():
@@ -184,6 +187,8 @@ def step(number, **changes):
         (lambda header, tensors: header["steps"].append(3), "a step must have exactly"),
         (step(0, more=1), "a step must have exactly"),
         (step(0, rounds_up=1), "wrong type"),
+        (step(0, images_innermost=False), "wrong type"),
+        (step(1, images_innermost=True), "only a convolution may"),
         (step(0, op=[]), "wrong type"),
         (step(0, stride=[1]), "wrong type"),
         (step(0, stride=[1, 1.0]), "wrong type"),

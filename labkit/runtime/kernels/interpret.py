@@ -2,7 +2,7 @@
 
 from labkit.runtime.kernels import csr_conv as conv
 from labkit.runtime.kernels import csr_conv_one as conv_one
-from labkit.runtime.kernels import dense_one
+from labkit.runtime.kernels import dense_one, winograd_conv
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels.csr_conv import TILES, VARIANTS, csr_linear_lanes
 from labkit.runtime.kernels.csr_conv_one import csr_linear_pixels
@@ -13,20 +13,24 @@ from labkit.runtime.kernels.window_linear import window_linear_one
 
 ADD, MAX_POOL, AVERAGE_POOL, CLIP, LINEAR, DENSE_LINEAR, WINDOW_LINEAR, DENSE_CONV = range(len(TILES), len(TILES) + 8)
 """Numbers of the operations; those below are the variants of `csr_conv`, in the order of its `TILES`,
-or of `csr_conv_one`; those from `DENSE_CONV` on the variants of `dense_one`, in the order of theirs."""
+or of `csr_conv_one`; those from `DENSE_CONV` and `WINOGRAD` on the variants of `dense_one` and `winograd_conv`, in the order of
+theirs."""
+WINOGRAD = DENSE_CONV + len(dense_one.TILES)
 COLUMNS = max(conv.POOLED + 1, 32)
 
 _one_14, _one_8, _one_4, _one_1 = conv_one.VARIANTS
 _dense_3, _dense_2, _dense_1 = dense_one.VARIANTS
+_wide, _long = winograd_conv.VARIANTS
 _27_1, _24_1, _33_1, _14_1, _11_1, _27_2, _24_2, _33_2 = VARIANTS
 
 
 @kernel
-def interpret(a, table, limits, pointers, offsets, values, bias):  # type: ignore[no-untyped-def]
+def interpret(a, table, limits, pointers, offsets, values, bias, weights):  # type: ignore[no-untyped-def]
     """Run steps in order.
 
     a: the arena, flat float32. table: (steps, COLUMNS) int64, column 0 the operation, the others as `csr_conv` and `lanes`
-    say. limits: (steps, 2) float32. pointers, offsets, values, bias: the packed weights of all steps.
+    say. limits: (steps, 2) float32. pointers, offsets, values, bias: the packed weights of all steps. weights: the transformed ones
+    of the steps of `winograd_conv`.
     """
     for n in range(len(table)):
         s, low, high = table[n], limits[n, 0], limits[n, 1]
@@ -57,6 +61,10 @@ def interpret(a, table, limits, pointers, offsets, values, bias):  # type: ignor
             clip_values(a, s, low, high)
         elif op == LINEAR:
             csr_linear_lanes(a, s, pointers, offsets, values, bias, low, high)
+        elif op == WINOGRAD:
+            _wide(a, s, weights, bias, low, high)
+        elif op == WINOGRAD + 1:
+            _long(a, s, weights, bias, low, high)
 
 
 @kernel

@@ -17,6 +17,10 @@ from labkit.runtime.steps import Step, bias_of, value_shapes
 
 Values = NDArray[np.float32]
 
+_A = np.array([[1, 0], [1, 1], [1, -1], [0, -1]])
+_B = np.array([[1, 0, 0, 0], [0, 1, -1, 1], [-1, 1, 1, 0], [0, 0, 0, -1]])
+_G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+
 
 def csr_conv(x: Values, step: Step) -> Values:
     """Convolve with the step's weight, whatever its format, add its bias and limit the result."""
@@ -33,6 +37,22 @@ def csr_conv(x: Values, step: Step) -> Values:
             tap = _tap(padded, step, i * step.dilation[0], j * step.dilation[1], h, w).reshape(len(x), step.groups, c_in, h, w)
             y += np.einsum("ngchw,gkc->ngkhw", tap, weight[:, :, i, j].reshape(step.groups, -1, c_in))
     return _limited(y.reshape(len(x), c_out, h, w) + bias_of(step)[:, None, None], step)
+
+
+def winograd_conv(x: Values, step: Step) -> Values:
+    """Convolve 3×3 with stride 1 by tiles of 2 × 2 outputs, as equation 8 of Lavin and Gray (2015) says; add bias and limit."""
+    if step.weight is None:
+        raise TypeError(f"{step.name} must have a weight")
+    filters = np.einsum("ai,ocij,bj->ocab", _G, step.weight.unpack().astype(np.float64), _G)
+    h, w = _size(x, step)
+    padded = np.pad(_padded(x.astype(np.float64), step, 0.0), ((0, 0), (0, 0), (0, 1), (0, 1)))  # an odd size ends within a tile
+    y = np.zeros((len(x), len(filters), h + h % 2, w + w % 2))
+    for i in range(0, h, 2):
+        for j in range(0, w, 2):
+            inputs = np.einsum("ia,ncij,jb->ncab", _B, padded[:, :, i : i + 4, j : j + 4], _B)
+            sums = np.einsum("ocab,ncab->noab", filters, inputs)
+            y[:, :, i : i + 2, j : j + 2] = np.einsum("ai,noab,bj->noij", _A, sums, _A)
+    return _limited(y[:, :, :h, :w] + bias_of(step)[:, None, None], step)
 
 
 def csr_conv_one(x: Values, step: Step) -> Values:

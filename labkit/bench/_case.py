@@ -109,7 +109,10 @@ def network_case(
     with torch.inference_mode():
         error = difference(program(x), dense(best).numpy())
     found = "+".join(sorted({layer.format for layer in program.layers if layer.format}))
-    peers = _peers.onnx_network(program if calibration is None else compile(model, images, "dense"), x)
+    floats = program if calibration is None else compile(model, images, "dense")
+    peers = _peers.onnx_network(floats, x)
+    if calibration is not None:
+        peers |= _peers.onnx_int8_network(floats, x, calibration.numpy())
     return Case(kernel, found, tuple(images.shape[1:]), len(images), setting, lambda: program(x), lambda: dense(best), error, peers)
 
 

@@ -76,7 +76,7 @@ def lower(step: Step, shape: Shape) -> Call:
         step: what to do.
         shape: of its first input, without the batch.
     """
-    if step.op == "conv" and any(_excess(step)):
+    if step.op == "conv" and any(excess(step.kernel, step.padding, step.dilation)):
         return _padded(step, shape)
     if step.op == "conv":
         return _with_fusion(step, _conv(step), _fused_conv(step, shape))
@@ -131,19 +131,19 @@ def _conv(step: Step) -> Call:
     return partial(F.conv2d, weight=weight, bias=bias, stride=step.stride, padding=step.padding, dilation=step.dilation, groups=step.groups)
 
 
-def _excess(step: Step) -> Pair:
+def excess(kernel: Pair, padding: Pair, dilation: Pair) -> Pair:
     """Return by how much the padding is wider than what a window reaches beyond its first pixel.
 
     With such padding a window may lie wholly outside of the image, and oneDNN's kernels then read what is not theirs: the
-    process dies (seen with torch 2.14 on random geometries, fused and not).
+    process dies, or sums are of anything (seen with torch 2.14 on random geometries, of floats and of bytes, fused and not).
     """
-    extra = [max(0, p - d * (k - 1)) for p, d, k in zip(step.padding, step.dilation, step.kernel, strict=True)]
+    extra = [max(0, p - d * (k - 1)) for p, d, k in zip(padding, dilation, kernel, strict=True)]
     return extra[0], extra[1]
 
 
 def _padded(step: Step, shape: Shape) -> Call:
     """Return the call of a convolution whose excess of padding is written out as zeros beforehand."""
-    (rows, columns), (channels, height, width) = _excess(step), shape
+    (rows, columns), (channels, height, width) = excess(step.kernel, step.padding, step.dilation), shape
     inner = replace(step, padding=(step.padding[0] - rows, step.padding[1] - columns))
     call = lower(inner, (channels, height + 2 * rows, width + 2 * columns))
     return lambda x: call(F.pad(x, (columns, columns, rows, rows)).contiguous(memory_format=torch.channels_last))

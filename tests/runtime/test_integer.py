@@ -90,6 +90,26 @@ def test_weights_with_zero_points_are_exact(granularity, signed, bits, groups):
     step = Step("conv", "conv", (0,), weight, bias, kernel=(3, 3), padding=(1, 1), stride=(1, 2), groups=groups, low=0.0)
     program, x = layer_program(rng, step, (4, 7, 6)), pictures(3, (4, 7, 6))
     assert (program(x) == simulate(program.steps, x)).all()
+    fast = [each if each.codes is None else replace(each, codes=replace(each.codes, exact=False)) for each in program.steps]
+    assert np.abs(Program(fast, (4, 7, 6))(x) - simulate(program.steps, x)).max() <= 1.01 * step_of(program)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-float("inf"), float("inf")), (0.0, float("inf")), (0.0, 0.5), (-0.5, 0.5), (-0.25, 0.0)])
+@pytest.mark.parametrize("op", ["conv", "linear"])
+def test_fast_codes_keep_every_limit(op, low, high):
+    rng, shape = np.random.default_rng(0), (5, 12, 1, 1) if op == "conv" else (5, 12)
+    weight, image = LinearTensor.pack(rng.integers(-127, 128, shape), 0.002), (12, 4, 3) if op == "conv" else (12,)
+    step = Step(op, op, (0,), weight, rng.integers(-500, 500, 5).astype(np.int32), low=low, high=high)
+    exact, x = layer_program(rng, step, image), pictures(20, image)
+    fast = [each if each.codes is None else replace(each, codes=replace(each.codes, exact=False)) for each in exact.steps]
+    want = simulate(exact.steps, x)
+    assert np.ptp(want) > 3 * step_of(exact)
+    assert np.abs(Program(fast, image)(x) - want).max() <= 1.01 * step_of(exact)
+
+
+def step_of(program):
+    """Return what one code of the layer before the last step stands for."""
+    return program.steps[-2].codes.scale
 
 
 @pytest.mark.usefixtures("_engine")

@@ -148,7 +148,9 @@ def conv_codes(codes: NDArray[np.int8], zero: int, scales: Scales, geometry: Geo
     packed = torch.ops.onednn.qconv_prepack(torch.from_numpy(codes), weight, scales.x, zero, *lists, [64, *_size(image, border)])
 
     def call(x: Bytes) -> Bytes:
-        y = torch.ops.onednn.qconv2d_pointwise(_images(x, border, zero), scales.x, zero, packed, weight, zeros, bias, *lists, *scales.last())
+        y = torch.ops.onednn.qconv2d_pointwise(
+            _images(x, border, zero), scales.x, zero, packed, weight, zeros, bias, *lists, *scales.last()
+        )
         out: Bytes = y.permute(0, 2, 3, 1).contiguous().numpy()
         return out
 

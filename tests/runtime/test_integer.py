@@ -15,7 +15,7 @@ from labkit.formats.dense import DenseTensor
 from labkit.formats.file import from_bytes, to_bytes
 from labkit.formats.linear import LinearTensor
 from labkit.models import zoo
-from labkit.runtime import Program, compile  # noqa: A004
+from labkit.runtime import Program, compile, integer_layer  # noqa: A004
 from labkit.runtime.affine import value_codes
 from labkit.runtime.integer import lower
 from labkit.runtime.kernels import int8_onednn
@@ -131,6 +131,39 @@ def test_linear_layers_are_exact(shape, density, count, low, high, seed):
     assert (program(x) == simulate(program.steps, x)).all()
 
 
+@pytest.mark.usefixtures("_engine")
+def test_a_batch_in_chunks_keeps_its_order(monkeypatch):
+    model = lively(MODELS["strides"])
+    program, x = compile(model, pictures(1), "int8", calibration=pictures(40)), pictures(7, seed=1)
+    want = program(x)
+    monkeypatch.setattr(integer_layer, "CHUNK_BYTES", 4000)
+    small = Program(program.steps, program.image)
+    assert min(call._some for _, _, call in small._stages[0]._calls if isinstance(call, integer_layer.IntegerLayer)) < len(x)
+    assert (small(x) == want).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_fast_program_is_about_the_exact_one(name):
+    model = lively(MODELS[name])
+    exact, fast = (compile(model, pictures(1), formats, calibration=pictures(40)) for formats in ("int8", "int8_fast"))
+    x = pictures(9, seed=1)
+    assert np.abs(fast(x) - exact(x)).max() < 0.1 * np.ptp(exact(x))
+
+
+def test_zero_points_count_among_what_a_sum_may_reach():
+    weight = LinearTensor.pack(np.ones((1, 70_000), np.int8), 0.01, -128)
+    step = Step("linear", "wide", (0,), weight, np.zeros(1, np.int32))
+    with pytest.raises(ModelError, match="must stay below 2\\^31"):
+        layer_program(np.random.default_rng(0), step, (70_000,))
+
+
+def test_an_average_of_more_pixels_than_32_bits_can_sum_is_refused():
+    step, codes = Step("average_pool", "mean", (0,), codes=Affine(0.5, 0)), Affine(0.5, 0)
+    lower(step, [(1, 2048, 4096), (1, 1, 1)], [codes])
+    with pytest.raises(ModelError, match="mean cannot average 2049 × 4096 pixels"):
+        lower(step, [(1, 2049, 4096), (1, 1, 1)], [codes])
+
+
 def test_a_layer_whose_sums_float32_cannot_hold_goes_through_our_kernel():
     weight = LinearTensor.pack(np.full((1, 600), 127), 0.001)
     assert not int8_onednn.is_exact(weight.codes)
@@ -141,12 +174,26 @@ def test_a_layer_whose_sums_float32_cannot_hold_goes_through_our_kernel():
 
 @pytest.mark.parametrize("name", zoo.names())
 def test_fast_codes_are_within_one_of_the_exact_ones_layer_by_layer(name, monkeypatch):
-    """Each step gets the exact network's codes; what makes codes by a table or keeps them has no other way and is equal."""
     exact, test = calibrated(name)
-    x, delegated = test[:50].tensor().numpy(), []
+    delegated = []
     for way in ("conv_codes", "linear_codes"):
         make = getattr(int8_onednn, way)
         monkeypatch.setattr(int8_onednn, way, lambda *args, make=make: delegated.append(args) or make(*args))
+    check_fast_codes(exact, test[:50].tensor().numpy())
+    if int8_onednn.is_there():
+        assert len(delegated) == sum(step.weight is not None for step in exact.steps[:-1]), "every layer but the last has a fast way"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", zoo.names())
+def test_fast_codes_of_all_test_images(name):
+    exact, test = calibrated(name)
+    for x, _ in test.batches(200):
+        check_fast_codes(exact, x.numpy())
+
+
+def check_fast_codes(exact, x):
+    """Each step gets the exact network's codes; what makes codes by a table or keeps them has no other way and is equal."""
     values, codes, shapes = simulated_values(exact.steps, x), value_codes(exact.steps), value_shapes(exact.steps, exact.image)
     for number, step in enumerate(exact.steps[:-1], start=1):
         fast = replace(step, codes=replace(step.codes, exact=False))
@@ -157,8 +204,6 @@ def test_fast_codes_are_within_one_of_the_exact_ones_layer_by_layer(name, monkey
         if step.weight is None:
             assert not difference.any(), step.name
         assert (simulated_step(step, [values[n] for n in step.inputs], [codes[n] for n in step.inputs]) == values[number]).all()
-    if int8_onednn.is_there():
-        assert len(delegated) == sum(step.weight is not None for step in exact.steps[:-1]), "every layer but the last has a fast way"
 
 
 def as_stage(codes):

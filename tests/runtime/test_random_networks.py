@@ -1,7 +1,5 @@
 """Random networks of every operation and format give what the reference gives, and in integers what the simulation gives."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, reject, settings
@@ -9,16 +7,14 @@ from hypothesis import strategies as st
 
 from labkit.core.errors import ModelError
 from labkit.formats import formats
-from labkit.runtime.affine import value_codes
 from labkit.runtime.calibrate import activation_ranges, activations_of
-from labkit.runtime.integer import lower
 from labkit.runtime.kernels import reference
 from labkit.runtime.program import Program
 from labkit.runtime.quantize import as_integers
-from labkit.runtime.simulation import simulate, simulated_values
-from labkit.runtime.steps import value_shapes
+from labkit.runtime.simulation import simulate
 from tests.runtime.networks import networks
 from tests.runtime.test_edges import BATCHES
+from tests.runtime.test_integer import check_fast_codes
 
 FLOATS = st.sampled_from(list(formats())).flatmap(lambda kind: st.lists(st.sampled_from(["dense", kind]), min_size=2, max_size=2))
 INTEGERS = ["dense", "csr", "linear", "block_int8"]
@@ -71,21 +67,8 @@ def check_integers(network, count):
 
 
 def check_fast(network, count):
-    """Each step is handed the exact codes and makes codes at most one away."""
     steps, image = integers_of(network)
-    program_of(steps, image)
-    values, codes, shapes = simulated_values(steps, batch_of(count, image, seed=2)), value_codes(steps), value_shapes(steps, image)
-    for number, step in enumerate(steps, start=1):
-        if step.codes is not None:
-            fast = replace(step, codes=replace(step.codes, exact=False))
-            inputs = [as_stage(values[n]) if codes[n] is not None else values[n] for n in step.inputs]
-            made = lower(fast, [shapes[n] for n in (*step.inputs, number)], [codes[n] for n in step.inputs])(*inputs)
-            assert np.abs(made.astype(int) - as_stage(values[number])).max() <= (step.weight is not None), step.name
-
-
-def as_stage(codes):
-    """Return codes (n, c, h, w) as a stage has them."""
-    return np.ascontiguousarray(codes.transpose(0, 2, 3, 1) if codes.ndim == 4 else codes).astype(np.uint8)
+    check_fast_codes(program_of(steps, image), batch_of(count, image, seed=2))
 
 
 @given(network=FLOATS.flatmap(networks), count=BATCHES)

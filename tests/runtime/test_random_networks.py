@@ -14,7 +14,7 @@ from labkit.runtime.quantize import as_integers
 from labkit.runtime.simulation import simulate
 from tests.runtime.networks import networks
 from tests.runtime.test_edges import BATCHES
-from tests.runtime.test_integer import check_fast_codes
+from tests.runtime.test_integer_fast import check_fast_codes
 
 FLOATS = st.sampled_from(list(formats())).flatmap(lambda kind: st.lists(st.sampled_from(["dense", kind]), min_size=2, max_size=2))
 INTEGERS = ["dense", "csr", "linear", "block_int8"]

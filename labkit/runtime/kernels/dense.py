@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from labkit.runtime.steps import Pair, Shape, Step, bias_of
+from labkit.runtime.steps import Pair, Shape, Step, bias_of, value_shapes
 
 FUSE_FROM = 8
 _RELU, _RELU6 = (0.0, float("inf")), (0.0, 6.0)
@@ -151,7 +151,7 @@ def _padded(step: Step, shape: Shape) -> Call:
 
 def _fused_conv(step: Step, shape: Shape) -> Call | None:
     attribute, (weight, bias) = _attribute(step), _parameters(step)
-    if attribute is None or not _has_onednn("_convolution_pointwise"):
+    if attribute is None or _is_misread(step, shape) or not _has_onednn("_convolution_pointwise"):
         return None
     geometry: list[Any] = [list(step.padding), list(step.stride), list(step.dilation), step.groups]
     packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *geometry, [64, *shape])
@@ -161,6 +161,14 @@ def _fused_conv(step: Step, shape: Shape) -> Call | None:
         return y
 
     return call
+
+
+def _is_misread(step: Step, shape: Shape) -> bool:
+    """Tell whether the fused convolution may not be trusted: one channel in and a single row or column out.
+
+    With strides above 1 its numbers are then of anything (torch 2.14), while the plain operation's are right.
+    """
+    return shape[0] == 1 and 1 in value_shapes([replace(step, inputs=(0,))], shape)[1][1:]
 
 
 def _fused_linear(step: Step) -> Call | None:

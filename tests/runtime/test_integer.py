@@ -141,6 +141,20 @@ def test_an_average_of_more_pixels_than_32_bits_can_sum_is_refused():
         lower(step, [(1, 2049, 4096), (1, 1, 1)], [codes])
 
 
+@pytest.mark.parametrize("size", [(4, 1), (1, 4)])
+def test_one_channel_in_and_one_row_or_column_out(size):
+    rng = np.random.default_rng(0)
+    pairs = {"kernel": (3, 2), "stride": (2, 3), "padding": (1, 1), "dilation": (1, 1)}
+    pairs = pairs if size[1] == 1 else {name: each[::-1] for name, each in pairs.items()}
+    weight = LinearTensor.pack(rng.integers(-127, 128, (2, 1, *pairs["kernel"])), 0.002)
+    program = layer_program(rng, Step("conv", "conv", (0,), weight, np.zeros(2, np.int32), **pairs), (1, *size))
+    x = pictures(16, (1, *size))
+    want = simulate(program.steps, x)
+    assert (program(x) == want).all()
+    fast = [each if each.codes is None else replace(each, codes=replace(each.codes, exact=False)) for each in program.steps]
+    assert np.abs(Program(fast, program.image)(x) - want).max() <= 1.01 * step_of(program)
+
+
 def test_a_layer_whose_sums_float32_cannot_hold_goes_through_our_kernel():
     weight = LinearTensor.pack(np.full((1, 600), 127), 0.001)
     assert not int8_onednn.is_exact(weight.codes)

@@ -151,7 +151,7 @@ def _padded(step: Step, shape: Shape) -> Call:
 
 def _fused_conv(step: Step, shape: Shape) -> Call | None:
     attribute, (weight, bias) = _attribute(step), _parameters(step)
-    if attribute is None or _is_misread(step, shape) or not _has_onednn("_convolution_pointwise"):
+    if attribute is None or is_misread(step, shape) or not _has_onednn("_convolution_pointwise"):
         return None
     geometry: list[Any] = [list(step.padding), list(step.stride), list(step.dilation), step.groups]
     packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *geometry, [64, *shape])
@@ -163,8 +163,8 @@ def _fused_conv(step: Step, shape: Shape) -> Call | None:
     return call
 
 
-def _is_misread(step: Step, shape: Shape) -> bool:
-    """Tell whether the fused convolution may not be trusted: one channel in and a single row or column out.
+def is_misread(step: Step, shape: Shape) -> bool:
+    """Tell whether oneDNN's fused or integer convolution may not be trusted: one channel in and a single row or column out.
 
     With strides above 1 its numbers are then of anything (torch 2.14), while the plain operation's are right.
     """

@@ -104,10 +104,12 @@ def network_case(
         calibration: images for the integer formats.
     """
     program = compile(model, images, formats, calibration=calibration)
-    return program_case(kernel, program, model, images, setting)
+    return program_case(kernel, program, model, images, setting, calibration)
 
 
-def program_case(kernel: str, program: Program, model: torch.nn.Module, images: Tensor, setting: Setting) -> Case:
+def program_case(
+    kernel: str, program: Program, model: torch.nn.Module, images: Tensor, setting: Setting, calibration: Tensor | None = None
+) -> Case:
     """Return the case of a program that was made of a network; the arguments are those of `network_case`."""
     dense = fold_batch_norm(model).to(memory_format=torch.channels_last)
     best = images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
@@ -115,8 +117,10 @@ def program_case(kernel: str, program: Program, model: torch.nn.Module, images: 
     with torch.inference_mode():
         error = difference(program(x), dense(best).numpy())
     found = "+".join(sorted({layer.format for layer in program.layers if layer.format}))
-    is_float = all(step.codes is None for step in program.steps)
-    peers = _peers.onnx_network(program if is_float else compile(model, images, "dense"), x)
+    floats = program if calibration is None else compile(model, images, "dense")
+    peers = _peers.onnx_network(floats, x)
+    if calibration is not None:
+        peers |= _peers.onnx_int8_network(floats, x, calibration.numpy())
     return Case(kernel, found, tuple(images.shape[1:]), len(images), setting, lambda: program(x), lambda: dense(best), error, peers)
 
 

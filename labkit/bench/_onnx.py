@@ -4,9 +4,13 @@ Written from a program's steps: dense weights, batch norm folded, ReLU and ReLU6
 fuses again. One operation of ONNX for each of ours.
 """
 
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labkit.core.errors import ModelError
 from labkit.runtime import Program
@@ -41,6 +45,47 @@ def to_onnx(program: Program, batch: int) -> bytes:
     checker.check_model(model, full_check=True)
     raw: bytes = model.SerializeToString()
     return raw
+
+
+def as_int8(model: bytes, batch: int, calibration: NDArray[np.float32]) -> bytes:
+    """Return a network in integers, by ONNX Runtime's static quantization: bytes between layers, int8 weights with a scale an output.
+
+    Ranges are the least and the largest over the images, as ours are (see `labkit.runtime.calibrate`). Values are marked by pairs of
+    nodes that quantize and dequantize, the form that ONNX Runtime makes integer layers of.
+
+    Args:
+        model: as `to_onnx` returns it.
+        batch: images of its input.
+        calibration: (n, c, h, w) or (n, features); where `batch` does not divide n, the last batch is filled up with the first images.
+
+    Raises:
+        ImportError: ONNX Runtime or the package `onnx` is not installed.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    rounds_up = -(-len(calibration) // batch) * batch
+    batches = np.resize(calibration, (rounds_up, *calibration.shape[1:])).reshape(-1, batch, *calibration.shape[1:])
+    with tempfile.TemporaryDirectory() as folder:
+        prepared, made = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
+        quant_pre_process(onnx.load_from_string(model), prepared, skip_symbolic_shape=True)
+        settings = {"quant_format": QuantFormat.QDQ, "per_channel": True}
+        types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
+        quantize_static(prepared, made, _Feeds(iter(batches)), **settings, **types)
+        return made.read_bytes()
+
+
+class _Feeds:
+    """Batches as ONNX Runtime's calibration asks for them."""
+
+    def __init__(self, batches: Iterator[NDArray[np.float32]]) -> None:
+        self._batches = batches
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        """Return the next feed, None after the last."""
+        batch = next(self._batches, None)
+        return None if batch is None else {"v0": batch}
 
 
 def int_product(codes: np.ndarray[Any, Any], batch: int) -> bytes:

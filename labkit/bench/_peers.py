@@ -71,6 +71,20 @@ def onnx_network(program: Program, x: NDArray[np.float32]) -> dict[str, Call]:
         return {}
 
 
+def onnx_int8_network(program: Program, x: NDArray[np.float32], calibration: NDArray[np.float32]) -> dict[str, Call]:
+    """Return ONNX Runtime on the same network in integers, if it can run it; see `_onnx.as_int8`.
+
+    Args:
+        program: the network with float32 weights.
+        x: a batch, (n, c, h, w) or (n, features).
+        calibration: images that the ranges of values are taken from.
+    """
+    try:
+        return {"ONNX Runtime int8": onnx_call(_onnx.as_int8(_onnx.to_onnx(program, len(x)), len(x), calibration), x)}
+    except (ImportError, ModelError):
+        return {}
+
+
 def onnx_int8(x: NDArray[np.uint8], codes: NDArray[np.int8]) -> dict[str, Call]:
     """Return ONNX Runtime's int8 product with float32 outputs.
 

@@ -15,6 +15,7 @@ from labkit.formats.block_int8 import BlockInt8Tensor
 from labkit.formats.linear import LinearTensor
 from labkit.runtime.integer_ops import Rescale, known, pooled
 from labkit.runtime.kernels import int8_onednn
+from labkit.runtime.kernels.dense import is_misread
 from labkit.runtime.kernels.int8_conv import WindowSums
 from labkit.runtime.kernels.int8_linear import BlockInt8Linear, check_reach
 from labkit.runtime.kernels.int8_onednn import Bytes, Geometry, Scales
@@ -78,7 +79,8 @@ class IntegerLayer:
         """Return the call that lets oneDNN write codes; None where it cannot do what the step asks for."""
         step, makes = self._step, known(self._step.codes)
         limits = (step.low, step.high) in ((-INF, INF), (0.0, INF)) or (step.low == 0.0 and step.high < INF)
-        if self._zeros is not None or not limits or not int8_onednn.is_exact(codes):
+        misread = step.op == "conv" and is_misread(step, shape)
+        if self._zeros is not None or not limits or misread or not int8_onednn.is_exact(codes):
             return None
         weight = (self._scales / read.scale).astype(np.float32)
         bias = (self._added * self._scales).astype(np.float32)
@@ -111,7 +113,7 @@ def _sums(step: Step, codes: NDArray[np.int8], zero: int, shape: Shape) -> Call:
     """Return x → Σ q_w · (q_x - zero), (n, …, out) whole numbers, by what is fastest here."""
     if step.op == "linear":
         return linear_sums(codes, zero)
-    if int8_onednn.is_exact(codes):
+    if int8_onednn.is_exact(codes) and not is_misread(step, shape):
         return int8_onednn.conv_sums(codes, zero, _geometry(step), shape)
     return WindowSums(codes, zero, _geometry(step))
 

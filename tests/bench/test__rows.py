@@ -1,7 +1,11 @@
 """A row holds what was timed, and the ratios of what was timed together."""
 
+import numpy as np
+
 from labkit import bench
-from labkit.bench._case import NUMPY_DENSE
+from labkit.bench._case import NUMPY_DENSE, difference
+from labkit.core.records import Latency
+from labkit.measure import latency
 
 
 def call(times):
@@ -23,6 +27,24 @@ def test_a_ratio_is_that_of_the_two_calls():
     assert row.spread[0] <= row.ratio_vs_dense <= row.spread[1]
     assert row.best_peer == "peer"
     assert row.peers["slower"] > row.ratio_vs_best_peer == row.peers["peer"] > row.ratio_vs_dense
+
+
+def test_a_row_says_what_was_measured(monkeypatch):
+    milliseconds = {"ours": (1, 2, 4, 2, 2), "dense": (3, 4, 8, 8, 2), "a": (1, 1, 1, 1, 1), "b": (2, 2, 2, 2, 2)}
+
+    def compare(calls, *, rounds, batch):
+        assert (list(calls), rounds, batch) == ([*milliseconds], 5, 7)
+        return {name: Latency(float(np.median(each)), 0.0, 0.0, 5, 1, batch, each) for name, each in milliseconds.items()}
+
+    monkeypatch.setattr(latency, "compare", compare)
+    row = bench.measured(bench.Case("k", "f", (1,), 7, bench.bits(4), call(1), call(1), 0.5, {"a": call(1), "b": call(1)}), 5)
+    assert (row.median_ms, row.dense_ms, row.max_abs_error, row.batch, row.threads) == (2, 4, 0.5, 7, 1)
+    assert (row.ratio_vs_dense, row.spread) == (2, (2, 3)), "of the ratios 3, 2, 2, 4, 1, a round each"
+    assert (row.peers, row.best_peer, row.ratio_vs_best_peer) == ({"a": 0.5, "b": 1.0}, "a", 0.5)
+
+
+def test_an_error_is_the_largest_of_either_sign():
+    assert difference(np.array([1.0, 2.0, 0.5]), np.array([1.5, 5.0, 0.0])) == 3.0
 
 
 def test_numpy_is_a_peer_only_where_it_beats_torch():

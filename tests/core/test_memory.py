@@ -4,6 +4,7 @@ import ctypes
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,6 +29,12 @@ def test_what_was_freed_is_given_back():
     give_back()
     assert before - resident_kb() > COUNT * BLOCK / 1024 / 2 or full - resident_kb() > COUNT * BLOCK / 1024 / 2
     assert len(last) == BLOCK
+
+
+def test_a_c_library_without_the_call_is_left_alone(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())
+    give_back()
 
 
 def test_elsewhere_nothing_happens(monkeypatch):

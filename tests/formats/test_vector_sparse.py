@@ -28,7 +28,7 @@ def test_by_hand():
     assert packed.index.columns.tolist() == [1, 2]
     assert packed.index.pointers.tolist() == [0, 1, 2]
     assert packed.packed_bytes == 8 * 4 + 2 + 3
-    assert packed.pattern().sum() == 6  # the zero beside the 6 is stored, the padding below is none
+    assert packed.pattern().sum() == packed.stored == 6  # the zero beside the 6 is stored, the padding below is none
     assert (packed.unpack() == weight).all()
 
 

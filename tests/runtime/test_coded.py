@@ -43,6 +43,14 @@ def test_byte_lookup_linear(case, shape, count, limits, seed):
     check(BYTE_LOOKUPS[case](np.random.default_rng(seed), shape), count, limits, seed, with_bias=seed % 2 == 0, input_bits=8)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("case", BYTE_LOOKUPS)
+@given(shape=st.tuples(st.integers(1, 70), st.integers(1, 700)), count=st.integers(1, 257), limits=LIMITS, seed=st.integers(0, 1 << 30))
+@settings(max_examples=500, deadline=None)
+def test_hundreds_of_rounded_layers_of_every_kind(case, shape, count, limits, seed):
+    check(BYTE_LOOKUPS[case](np.random.default_rng(seed), shape), count, limits, seed, with_bias=seed % 2 == 0, input_bits=8)
+
+
 @pytest.mark.parametrize("layer", [coded.PairLookup, coded.Lookup])
 @pytest.mark.parametrize("case", ["codebook 1", "codebook 2", "binary", "ternary", "ternary, a scale for each sign", "int2 rows"])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 15), (LANES + 1, 257), (2 * LANES, 64)])

@@ -26,6 +26,7 @@ def weights(draw, kind, shape):
     if kind in coded.MAKERS:
         settings = {"codebook": {"bits": draw(st.integers(1, 8))}, "csr_codebook": {"bits": draw(st.integers(1, 8))}}
         settings["linear"] = {"bits": draw(st.sampled_from([2, 3, 4, 8])), "group": draw(st.sampled_from([0, 0, 3, LANES]))}
+        settings["linear"] |= {"signed": draw(st.booleans()), "with_zero": draw(st.booleans()), "by_row": draw(st.booleans())}
         return coded.MAKERS[kind](rng, shape, density, **settings.get(kind, {}))
     weight = rng.standard_normal(shape) * (rng.random(shape) < density)
     weight[rng.random(shape[0]) < draw(st.sampled_from([0.0, 0.5]))] = 0

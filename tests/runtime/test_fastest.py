@@ -11,7 +11,7 @@ from torch import nn
 from labkit.formats.dense import DenseTensor
 from labkit.measure import latency
 from labkit.runtime import compile, fastest  # noqa: A004
-from labkit.runtime.choose import density
+from labkit.runtime.choose import density, rule
 from labkit.runtime.program import Program
 from labkit.runtime.steps import Step
 from tests.formats import coded
@@ -128,6 +128,34 @@ def test_the_budget_ends_the_search(monkeypatch):
     fake(monkeypatch, clock, lambda kinds: 1.0 - 0.01 * kinds.count("csr"))
     fastest.measured(layers(4, 0.6), (6, 8, 8), 1, clock)
     assert clock.now <= 2 * 3 * fastest.LEAST_ROUNDS + 1  # the first race, and no other
+
+
+def test_a_long_search_ends_with_the_budget(monkeypatch):
+    """Each step is worth its while, but together they would take too long."""
+    clock = Clock()
+    best = ["csr", "dense"] * 10
+    fake(monkeypatch, clock, lambda kinds: 0.004 * 0.93 ** sum(a == b for a, b in zip(kinds, best, strict=True)))
+    fastest.measured(layers(20, 0.6), (6, 8, 8), 1, clock)
+    assert clock.now < 1.5 * fastest.BUDGET_S
+
+
+def test_the_rule_takes_part_from_the_start(monkeypatch):
+    clock = Clock()
+    steps = [replace(step, inputs=(k,)) for k, step in enumerate([*layers(3, 0.6), *layers(3, 0.2)])]
+    ruled = [step.weight.kind for step in rule(steps, (6, 8, 8))]
+    assert ruled == ["csr"] * 3 + ["dense"] * 3
+    fake(monkeypatch, clock, lambda kinds: 1e-4 if kinds == ruled else 2e-4)
+    assert [step.weight.kind for step in fastest.measured(steps, (6, 8, 8), 1, clock)] == ruled
+
+
+def test_the_steps_with_the_most_products_are_tried_first():
+    small, large = (replace(step, inputs=(0,)) for step in layers(2, 0.6))
+    options = fastest.Options((fastest._forms(replace(small, stride=(2, 2))), fastest._forms(large)), (6, 8, 8))
+    assert options.neighbours((0, 0)) == [(0, 1), (1, 0)]
+
+
+def test_small_dense_weights_are_tried():
+    assert [form.weight.kind for form in fastest._forms(layers(1, 0.0)[0])] == ["dense", "csr"]
 
 
 def test_large_dense_weights_and_coded_ones_are_not_tried(monkeypatch):

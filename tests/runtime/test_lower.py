@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-import torchvision
 from torch import nn
 from torch.nn import functional as F
 
@@ -199,17 +198,6 @@ def test_values_that_the_model_does_not_hold_are_refused():
         compile(Compressed(model=model, network="x", values={"0.weight": value}), torch.zeros(1, 4))
     with pytest.raises(ModelError, match=r"'7\.weight' belongs to no convolution or linear layer"):
         compile(Compressed(model=model, network="x", values={"7.weight": value}), torch.zeros(1, 4))
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("formats", ["dense", "csr"])
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "vgg16_bn"])
-def test_large_networks_agree_with_torch(name, formats):
-    torch.manual_seed(0)
-    model, x = torchvision.models.get_model(name, weights=None).eval(), torch.randn(2, 3, 224, 224)
-    with torch.inference_mode():
-        want = model(x).numpy()
-    np.testing.assert_allclose(compile(model, x, formats)(x.numpy()), want, rtol=1e-4, atol=1e-4)
 
 
 class Pooled(nn.Module):

@@ -36,6 +36,51 @@ def test_weights_are_symmetric_by_channel_and_biases_whole():
     assert program.steps[-1].codes is None
 
 
+def test_weights_and_biases_go_to_the_nearest_code():
+    model = linear([[1.27, 0.016, -0.016, 0.004]], [0.00016])
+    first = compile(model, torch.zeros(1, 4), "int8", calibration=np.array([[0.0, 2.55, 0, 0]], np.float32)).steps[1]
+    assert first.weight.codes.tolist() == [[127, 2, -2, 0]]
+    assert first.bias.tolist() == [2]
+
+
+def test_a_channel_of_tiny_weights_without_a_bias_takes_a_scale_that_can_be_requantized():
+    model = linear([[1e-14, 1e-14], [1.0, 1.0]])
+    x = np.random.default_rng(0).random((64, 2), np.float32)
+    program = compile(model, torch.zeros(1, 2), "int8", calibration=x)
+    with torch.no_grad():
+        np.testing.assert_allclose(program(x), model(torch.from_numpy(x)), atol=0.02)
+
+
+class Joined(nn.Module):
+    """Two ways whose values differ in size by far meet in a concatenation."""
+
+    def __init__(self):
+        super().__init__()
+        self.small, self.large, self.last = nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 1), nn.Conv2d(2, 1, 1)
+
+    def forward(self, x):
+        return self.last(torch.cat([self.small(x), self.large(x)], 1))
+
+
+def test_a_concatenation_has_codes_that_hold_all_its_parts():
+    model = Joined()
+    with torch.no_grad():
+        for layer, factor in ((model.small, 0.1), (model.large, 10.0), (model.last, 1.0)):
+            layer.weight.fill_(factor)
+            layer.bias.zero_()
+    x = np.linspace(-1, 1, 50, dtype=np.float32).reshape(2, 1, 5, 5)
+    program = compile(model, torch.zeros(1, 1, 5, 5), "int8", calibration=x)
+    with torch.no_grad():
+        np.testing.assert_allclose(program(x), model(torch.from_numpy(x)), atol=0.2)
+
+
+def test_the_fast_formats_codes_say_that_they_are_not_exact():
+    x = np.ones((1, 2), np.float32)
+    for formats, exact in (("int8", True), ("int8_fast", False)):
+        steps = compile(linear([[1.0, 1.0]]), x, formats, calibration=x).steps
+        assert {step.codes.exact for step in steps if step.codes is not None} == {exact}
+
+
 def test_a_channel_of_tiny_weights_takes_a_scale_that_its_bias_fits():
     model = linear([[1e-20, 1e-20], [1.0, 1.0]], [5.0, 0.0])
     x = np.random.default_rng(0).random((64, 2), np.float32)
@@ -78,10 +123,12 @@ def test_other_codes_are_refused():
         compile(Compressed(model, "net", values={"0.weight": value}), x, "int8", calibration=x)
 
 
-def test_a_bias_that_does_not_fit_is_refused():
+@pytest.mark.parametrize("scale", [1e-9, 1.6e-8, 2.2e-8])
+def test_a_bias_that_does_not_fit_is_refused(scale):
+    """Among them 3.1e9 and 2.3e9 units, which an unsigned int32 would hold."""
     model, x = linear([[0.1, 0.1]], [5.0]), np.ones((1, 2), np.float32)
     value = LinearTensor.pack(np.array([[1, 1]]), 0.1)
-    tiny = Compressed(model, "net", values={"0.weight": value}, activations={"input": (1e-9, 0)})
+    tiny = Compressed(model, "net", values={"0.weight": value}, activations={"input": (scale, 0)})
     with pytest.raises(ModelError, match="a bias of 0 does not fit 32 bits"):
         compile(tiny, x, "int8", calibration=x)
 

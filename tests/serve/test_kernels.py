@@ -67,6 +67,20 @@ def test_alive_is_about_the_process(manager):
     assert not run(manager.alive("other"))
 
 
+def test_a_visitors_kernel_is_told_of_the_visit_beside_what_the_server_knows(manager, monkeypatch):
+    started = {}
+
+    async def start_kernel(**settings):
+        started.update(settings)
+        manager._kernels = {settings["kernel_id"]: "its manager"}
+
+    monkeypatch.setattr(manager, "start_kernel", start_kernel)
+    monkeypatch.setenv("LABKIT_KNOWN", "before")
+    assert run(manager.start_lab("k", {"SCRIPT_NAME": "/labs/01"})) == "its manager"
+    assert started["kernel_id"] == "k"
+    assert (started["env"]["SCRIPT_NAME"], started["env"]["LABKIT_KNOWN"]) == ("/labs/01", "before")
+
+
 def test_a_kernel_of_the_same_name_elsewhere_is_not_taken(tmp_path, monkeypatch):
     other = tmp_path / "kernels" / "python3"
     other.mkdir(parents=True)
@@ -133,6 +147,12 @@ def test_a_kernel_is_ready_when_the_question_is_answered_on_both_lines():
     run(client.wait_for_ready(timeout=60))
     assert client.asked == 2
     assert client.heard == [("iopub", "x", "busy")], "it does not wait for more"
+
+
+def test_without_a_limit_the_question_is_asked_as_long_as_the_kernel_lives():
+    client = Client().prepare([], [], [("shell", "3", None), ("iopub", "3", "idle")])
+    run(client.wait_for_ready())
+    assert client.asked == 3
 
 
 @pytest.mark.parametrize(("lives", "said"), [(False, "died before it answered"), (True, "did not answer within 0 s")])

@@ -41,10 +41,11 @@ class Client:
 
     def __init__(self, asked):
         self.asked, self.session = asked, Session()
-        self.first_name = self.session.session
+        self.managers, self.first_name = self.session, self.session.session
 
     def start_channels(self):
         assert self.session.session != self.first_name, "two lines of one name: the kernel would answer only one of them"
+        assert self.managers.session == self.first_name, "the kernel's manager keeps its own"
         self.asked.append("start")
 
     def stop_channels(self):
@@ -62,12 +63,17 @@ class Manager:
 
     def __init__(self):
         self.started, self.asked, self.full, self.living = [], [], False, True
+        self.told, self.fails = [], False
 
     def is_full(self):
         return self.full
 
     async def start_lab(self, kernel_id, told):
         self.started.append(kernel_id)
+        self.told.append(told)
+        if self.fails:
+            await asyncio.sleep(0.02)
+            raise RuntimeError("no kernel today")
         return SimpleNamespace(client=lambda: Client(self.asked))
 
     async def alive(self, kernel_id):
@@ -81,7 +87,7 @@ def manager(monkeypatch):
 
 
 def spare_of(manager):
-    return Spare(manager, {}, logging.getLogger("test"))
+    return Spare(manager, {"WHERE": "here"}, logging.getLogger("test"))
 
 
 def test_the_next_is_started_when_one_is_taken(manager):
@@ -97,6 +103,67 @@ def test_the_next_is_started_when_one_is_taken(manager):
     assert manager.started == [first, second]
     assert has_manager
     assert manager.asked == ["start", "ready", _spare.LOAD, "stop"] * 2
+
+
+def test_a_kernel_is_told_where_it_is_and_the_next_one_waits_a_little(manager, monkeypatch):
+    async def work():
+        spare = spare_of(manager)
+        spare.begin()
+        await asyncio.sleep(0.05)
+        monkeypatch.setattr(_spare, "PAUSE_S", 60.0)
+        first, _ = await spare.take()
+        await asyncio.sleep(0.05)
+        assert (await spare.take(), manager.started) == (None, [first]), "while one is to come, no other is begun"
+        monkeypatch.setattr(_spare, "PAUSE_S", 0.0)
+        assert await spare.take() is None
+        await asyncio.sleep(0.05)
+        assert manager.started == [first]
+
+    run(work())
+    assert manager.told == [{"WHERE": "here"}]
+
+
+def test_after_the_end_none_is_started(manager):
+    async def work():
+        spare = spare_of(manager)
+        spare.begin(0.05)
+        await asyncio.sleep(0)
+        spare.close()
+        await asyncio.sleep(0.2)
+
+    run(work())
+    assert manager.started == []
+
+
+def test_one_that_cannot_be_started_is_told_of_and_not_handed_out(manager, caplog):
+    async def work():
+        spare = spare_of(manager)
+        manager.fails = True
+        spare.begin()
+        await asyncio.sleep(0.05)
+        return spare.kernel_id
+
+    assert run(work()) is None
+    assert [record.message for record in caplog.records] == ["no kernel could be started ahead"]
+
+
+def test_one_that_fails_in_a_visitors_hands_is_the_visitors_and_the_next_one_stays(manager, caplog):
+    async def work():
+        spare = spare_of(manager)
+        manager.fails = True
+        spare.begin()
+        while not manager.started:
+            await asyncio.sleep(0)
+        manager.fails = False
+        taken, future = await spare.take()
+        with pytest.raises(RuntimeError, match="no kernel today"):
+            await future
+        await asyncio.sleep(0.05)
+        return taken, spare.kernel_id
+
+    taken, after = run(work())
+    assert manager.started == [taken, after]
+    assert caplog.records == []
 
 
 def test_one_that_has_died_is_not_handed_out(manager):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from labkit.runtime.steps import Pair, Shape, Step, bias_of
+from labkit.runtime.steps import Pair, Shape, Step, bias_of, value_shapes
 
 FUSE_FROM = 8
 _RELU, _RELU6 = (0.0, float("inf")), (0.0, 6.0)
@@ -76,7 +76,7 @@ def lower(step: Step, shape: Shape) -> Call:
         step: what to do.
         shape: of its first input, without the batch.
     """
-    if step.op == "conv" and any(_excess(step)):
+    if step.op == "conv" and any(excess(step.kernel, step.padding, step.dilation)):
         return _padded(step, shape)
     if step.op == "conv":
         return _with_fusion(step, _conv(step), _fused_conv(step, shape))
@@ -131,19 +131,19 @@ def _conv(step: Step) -> Call:
     return partial(F.conv2d, weight=weight, bias=bias, stride=step.stride, padding=step.padding, dilation=step.dilation, groups=step.groups)
 
 
-def _excess(step: Step) -> Pair:
+def excess(kernel: Pair, padding: Pair, dilation: Pair) -> Pair:
     """Return by how much the padding is wider than what a window reaches beyond its first pixel.
 
     With such padding a window may lie wholly outside of the image, and oneDNN's kernels then read what is not theirs: the
-    process dies (seen with torch 2.14 on random geometries, fused and not).
+    process dies, or sums are of anything (seen with torch 2.14 on random geometries, of floats and of bytes, fused and not).
     """
-    extra = [max(0, p - d * (k - 1)) for p, d, k in zip(step.padding, step.dilation, step.kernel, strict=True)]
+    extra = [max(0, p - d * (k - 1)) for p, d, k in zip(padding, dilation, kernel, strict=True)]
     return extra[0], extra[1]
 
 
 def _padded(step: Step, shape: Shape) -> Call:
     """Return the call of a convolution whose excess of padding is written out as zeros beforehand."""
-    (rows, columns), (channels, height, width) = _excess(step), shape
+    (rows, columns), (channels, height, width) = excess(step.kernel, step.padding, step.dilation), shape
     inner = replace(step, padding=(step.padding[0] - rows, step.padding[1] - columns))
     call = lower(inner, (channels, height + 2 * rows, width + 2 * columns))
     return lambda x: call(F.pad(x, (columns, columns, rows, rows)).contiguous(memory_format=torch.channels_last))
@@ -151,7 +151,7 @@ def _padded(step: Step, shape: Shape) -> Call:
 
 def _fused_conv(step: Step, shape: Shape) -> Call | None:
     attribute, (weight, bias) = _attribute(step), _parameters(step)
-    if attribute is None or not _has_onednn("_convolution_pointwise"):
+    if attribute is None or is_misread(step, shape) or not _has_onednn("_convolution_pointwise"):
         return None
     geometry: list[Any] = [list(step.padding), list(step.stride), list(step.dilation), step.groups]
     packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *geometry, [64, *shape])
@@ -161,6 +161,14 @@ def _fused_conv(step: Step, shape: Shape) -> Call | None:
         return y
 
     return call
+
+
+def is_misread(step: Step, shape: Shape) -> bool:
+    """Tell whether oneDNN's fused or integer convolution may not be trusted: one channel in and a single row or column out.
+
+    With strides above 1 its numbers are then of anything (torch 2.14), while the plain operation's are right.
+    """
+    return shape[0] == 1 and 1 in value_shapes([replace(step, inputs=(0,))], shape)[1][1:]
 
 
 def _fused_linear(step: Step) -> Call | None:

@@ -5,13 +5,15 @@ Asked for codes they scale, limit and round in float, which comes within one cod
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from labkit.runtime.kernels.dense import excess
 
 Bytes = NDArray[np.uint8]
 Pair = tuple[int, int]
@@ -127,11 +129,12 @@ def conv_sums(codes: NDArray[np.int8], zero: int, geometry: Geometry, image: Seq
         geometry: of the window.
         image: (c, h, w).
     """
-    (ones, zeros), lists = _ones_zeros(len(codes)), geometry.as_lists()
-    packed = torch.ops.onednn.qconv_prepack(torch.from_numpy(codes), ones, 1.0, zero, *lists, [64, *image])
+    (ones, zeros), (border, geometry) = _ones_zeros(len(codes)), _split(geometry, codes)
+    lists = geometry.as_lists()
+    packed = torch.ops.onednn.qconv_prepack(torch.from_numpy(codes), ones, 1.0, zero, *lists, [64, *_size(image, border)])
 
     def call(x: Bytes) -> NDArray[np.float32]:
-        y = torch.ops.onednn.qconv2d_pointwise(_images(x), 1.0, zero, packed, ones, zeros, None, *lists, *_SUMS)
+        y = torch.ops.onednn.qconv2d_pointwise(_images(x, border, zero), 1.0, zero, packed, ones, zeros, None, *lists, *_SUMS)
         sums: NDArray[np.float32] = y.permute(0, 2, 3, 1).contiguous().numpy()
         return sums
 
@@ -140,12 +143,14 @@ def conv_sums(codes: NDArray[np.int8], zero: int, geometry: Geometry, image: Seq
 
 def conv_codes(codes: NDArray[np.int8], zero: int, scales: Scales, geometry: Geometry, image: Sequence[int]) -> Callable[[Bytes], Bytes]:
     """Return x (n, h, w, c) → codes of the next layer, uint8 (n, h', w', out), rounded in float; see `conv_sums`."""
-    zeros, lists = _ones_zeros(len(codes))[1], geometry.as_lists()
-    weight, bias = torch.from_numpy(scales.weight), torch.from_numpy(scales.bias)
-    packed = torch.ops.onednn.qconv_prepack(torch.from_numpy(codes), weight, scales.x, zero, *lists, [64, *image])
+    zeros, (border, geometry) = _ones_zeros(len(codes))[1], _split(geometry, codes)
+    weight, bias, lists = torch.from_numpy(scales.weight), torch.from_numpy(scales.bias), geometry.as_lists()
+    packed = torch.ops.onednn.qconv_prepack(torch.from_numpy(codes), weight, scales.x, zero, *lists, [64, *_size(image, border)])
 
     def call(x: Bytes) -> Bytes:
-        y = torch.ops.onednn.qconv2d_pointwise(_images(x), scales.x, zero, packed, weight, zeros, bias, *lists, *scales.last())
+        y = torch.ops.onednn.qconv2d_pointwise(
+            _images(x, border, zero), scales.x, zero, packed, weight, zeros, bias, *lists, *scales.last()
+        )
         out: Bytes = y.permute(0, 2, 3, 1).contiguous().numpy()
         return out
 
@@ -159,6 +164,19 @@ def _ones_zeros(out: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.ones(out), torch.zeros(out, dtype=torch.int64)
 
 
-def _images(x: Bytes) -> torch.Tensor:
-    """Return (n, h, w, c) as torch's (n, c, h, w) in channels_last, without a copy."""
+def _split(geometry: Geometry, codes: NDArray[np.int8]) -> tuple[Pair, Geometry]:
+    """Return the excess of padding, which is to be written out, and the geometry without it; see `dense.excess`."""
+    border = excess((codes.shape[2], codes.shape[3]), geometry.padding, geometry.dilation)
+    return border, replace(geometry, padding=(geometry.padding[0] - border[0], geometry.padding[1] - border[1]))
+
+
+def _size(image: Sequence[int], border: Pair) -> list[int]:
+    """Return the size (c, h, w) of images with a border."""
+    return [image[0], image[1] + 2 * border[0], image[2] + 2 * border[1]]
+
+
+def _images(x: Bytes, border: Pair, zero: int) -> torch.Tensor:
+    """Return (n, h, w, c) as torch's (n, c, h, w) in channels_last, without a copy where there is no border to be filled with `zero`."""
+    if any(border):
+        x = np.pad(x, ((0, 0), *((each, each) for each in border), (0, 0)), constant_values=zero)
     return torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)

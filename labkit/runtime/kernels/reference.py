@@ -152,7 +152,7 @@ def interpret(steps: Sequence[Step], x: Values) -> Values:
     for step in steps:
         inputs = [values[n] for n in step.inputs]
         if step.op == "flatten":
-            values.append(inputs[0].reshape(len(x), -1))
+            values.append(_limited(inputs[0].reshape(len(x), -1), step))
         elif step.op == "linear" and step.input_bits == 8:
             values.append(byte_lookup_linear(inputs[0], step))
         elif step.op == "linear":

@@ -26,7 +26,17 @@ def test_windows_that_lie_in_the_padding_are_zeros(kernel, stride, padding, dila
     np.testing.assert_allclose(Program([step], x.shape[1:])(x), reference.interpret([step], x), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("kernel", "stride", "padding", "size"), [(2, 2, 0, 3), (2, 2, 1, 1), (3, 3, 0, 5), (3, 2, 1, 2), (2, 3, 0, 4)])
+@pytest.mark.parametrize("upright", [True, False])
+def test_one_channel_in_and_one_row_or_column_out(kernel, stride, padding, size, upright):
+    """What is fused from eight images on gave numbers of anything here."""
+    pairs = {"kernel": (2, kernel), "stride": (1, stride), "padding": (1, padding)}
+    pairs, size = ({name: each[::-1] for name, each in pairs.items()}, (size, 6)) if upright else (pairs, (6, size))
+    rng = np.random.default_rng(0)
+    weight = DenseTensor.pack(rng.standard_normal((3, 1, *pairs["kernel"])).astype(np.float32))
+    step, x = Step("conv", "c", (0,), weight, **pairs), rng.standard_normal((16, 1, *size)).astype(np.float32)
+    np.testing.assert_allclose(Program([step], x.shape[1:])(x), reference.interpret([step], x), rtol=1e-5, atol=1e-5)
+
+
 def test_only_the_excess_of_padding_is_written_out():
-    weight = DenseTensor.pack(np.ones((1, 1, 3, 1), np.float32))
-    step = Step("conv", "c", (0,), weight, kernel=(3, 1), padding=(5, 0), dilation=(2, 1))
-    assert dense._excess(step) == (1, 0)
+    assert dense.excess(kernel=(3, 1), padding=(5, 0), dilation=(2, 1)) == (1, 0)

@@ -13,7 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from labkit import data as sets
 from labkit import models, runtime
@@ -157,7 +159,7 @@ def apply(compressed: Compressed, value: Any) -> Compressed:
 def measure(compressed: Compressed, file: bytes, images: Images, progress: Progress = SILENT) -> Measurement:
     """Measure accuracy on all `images`, bytes of `file`, parameters, MACs and modelled energy."""
     progress.begin("measuring accuracy")
-    found = accuracy.accuracy(predictor(compressed), images, progress=progress)
+    found = accuracy.accuracy(executor(compressed, images), images, progress=progress)
     price = cost.cost(compressed.model, example(images))
     return Measurement(found, len(file), price, modelled_energy(price, len(file)), host=host.host())
 
@@ -187,6 +189,22 @@ def with_latency(
     with latency.limited_threads(1):  # formats are chosen under the conditions of the measurement
         program = runtime.compile(compressed, batch, formats)
     return replace(found, latency=latency.measure(lambda: program(batch), batch=len(batch), budget_s=3.0, progress=progress))
+
+
+def executor(compressed: Compressed, images: Images) -> Callable[[torch.Tensor], NDArray[np.float32]]:
+    """Return the program of the network, which skips its zeros, as a function of images (n, c, h, w) → logits (n, classes).
+
+    Its formats follow the rule, so that it computes the same each time; `predictor` is the same network in torch.
+
+    Args:
+        compressed: the network.
+        images: whose shape it is made for.
+
+    Raises:
+        ModelError: the network cannot be compiled.
+    """
+    program = runtime.compile(compressed, example(images), "rule")
+    return lambda x: program(x.numpy())
 
 
 def predictor(compressed: Compressed) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -215,7 +215,7 @@ class Workbench:
 
     def accuracy(self, compressed: Compressed, progress: Progress) -> Iterator[Accuracy]:
         """Yield the accuracy on more and more of the test images, the last time on all of them."""
-        yield from accuracy.stream(flow.predictor(compressed), self.splits.test, order=self._order, progress=progress)
+        yield from accuracy.stream(flow.executor(compressed, self.splits.test), self.splits.test, order=self._order, progress=progress)
 
     @cached_property
     def _order(self) -> Tensor:

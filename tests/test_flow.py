@@ -75,6 +75,17 @@ def test_the_program_agrees_with_the_network(long: flow.Result) -> None:
     torch.testing.assert_close(torch.from_numpy(long.program(x.numpy())), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_accuracy_is_that_of_the_program_which_skips_zeros(long: flow.Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, made = SPLITS.test, []
+    compile_ = flow.runtime.compile
+    monkeypatch.setattr(flow.runtime, "compile", lambda *args: made.append(compile_(*args)) or made[-1])
+    logits = torch.from_numpy(flow.executor(long.compressed, images)(images.tensor()))
+    torch.testing.assert_close(logits, flow.predictor(long.compressed)(images.tensor()), rtol=1e-4, atol=1e-4)
+    assert "csr" in [layer.format for layer in made[0].layers]
+    assert flow.measure(long.compressed, long.file, images).accuracy.correct == int((logits.argmax(1) == images.labels).sum())
+    assert len(made) == 2
+
+
 def test_the_network_that_was_handed_in_stays_as_it_was() -> None:
     start = dense()
     before = snapshot(start.model)

@@ -97,5 +97,5 @@ def check() -> None:
 
 
 def _accuracy(bench: Workbench, recipe: Recipe, order: torch.Tensor) -> Accuracy:
-    *_, seen = accuracy.stream(flow.predictor(bench.compress(recipe)), bench.splits.test, order=order)
+    *_, seen = accuracy.stream(flow.executor(bench.compress(recipe), bench.splits.test), bench.splits.test, order=order)
     return seen

@@ -203,4 +203,4 @@ def test_the_size_of_a_network_is_known_at_once():
         start = time.perf_counter()
         to_file(compressed)
         times.append(time.perf_counter() - start)
-    assert min(times) < 0.005  # the least: other work on the machine only adds
+    assert min(times) < 0.015  # of the 50 ms that a slider's step may take; the least: other work on the machine only adds

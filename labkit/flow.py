@@ -13,9 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from labkit import data as sets
 from labkit import models, runtime
@@ -191,7 +189,7 @@ def with_latency(
     return replace(found, latency=latency.measure(lambda: program(batch), batch=len(batch), budget_s=3.0, progress=progress))
 
 
-def executor(compressed: Compressed, images: Images) -> Callable[[torch.Tensor], NDArray[np.float32]]:
+def executor(compressed: Compressed, images: Images) -> accuracy.Predict:
     """Return the program of the network, which skips its zeros, as a function of images (n, c, h, w) → logits (n, classes).
 
     Its formats follow the rule, so that it computes the same each time; `predictor` is the same network in torch.

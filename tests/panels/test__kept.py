@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labkit.panels._kept import MOST_ATTEMPTS, Attempt, Kept, from_json, is_met, rank, to_json
@@ -78,6 +78,7 @@ def test_what_makes_no_sense_is_left_out(text):
 JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # deep JSON, and a machine may be busy
 @given(st.fixed_dictionaries({}, optional={"steps": JSON, "best": JSON, "met": JSON, "total": JSON}))
 def test_any_json_is_harmless(plain):
     found = from_json(json.dumps(plain), LAB)

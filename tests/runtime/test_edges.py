@@ -77,7 +77,7 @@ def test_convolutions(kind, data):
 @pytest.mark.long
 @pytest.mark.parametrize("kind", formats())
 @given(data=st.data())
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_thousands_of_linear_layers(kind, data):
     check_linear(kind, data)
 
@@ -85,6 +85,6 @@ def test_thousands_of_linear_layers(kind, data):
 @pytest.mark.long
 @pytest.mark.parametrize("kind", formats())
 @given(data=st.data())
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_thousands_of_convolutions(kind, data):
     check_conv(kind, data)

@@ -91,20 +91,20 @@ def test_fast_codes_of_networks(network, count):
 
 @pytest.mark.long
 @given(network=FLOATS.flatmap(networks), count=BATCHES)
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_thousands_of_networks_of_floats(network, count):
     check_floats(network, count)
 
 
 @pytest.mark.long
 @given(network=networks(INTEGERS), count=BATCHES)
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_thousands_of_networks_of_integers(network, count):
     check_integers(network, count)
 
 
 @pytest.mark.long
 @given(network=networks(INTEGERS), count=st.integers(1, 9))
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_fast_codes_of_thousands_of_networks(network, count):
     check_fast(network, count)

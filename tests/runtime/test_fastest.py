@@ -81,12 +81,17 @@ def layers(count, share, size=6):
     return steps
 
 
+def kind(step):
+    """Return the format of a step, "groups" for a dense one that runs on groups of images."""
+    return "groups" if step.images_innermost else step.weight.kind
+
+
 def fake(monkeypatch, clock, cost):
     """Let programs take the seconds that `cost` gives for the formats of their layers."""
 
     class Fake:
         def __init__(self, steps, image):
-            self.kinds = [step.weight.kind for step in steps]
+            self.kinds = [kind(step) for step in steps]
 
         def __call__(self, x):
             clock.now += cost(self.kinds)
@@ -141,21 +146,22 @@ def test_a_long_search_ends_with_the_budget(monkeypatch):
 
 def test_the_rule_takes_part_from_the_start(monkeypatch):
     clock = Clock()
-    steps = [replace(step, inputs=(k,)) for k, step in enumerate([*layers(3, 0.6), *layers(3, 0.2)])]
-    ruled = [step.weight.kind for step in rule(steps, (6, 8, 8))]
+    wide = [replace(step, dilation=(1, 2), padding=(1, 2)) for step in layers(3, 0.05)]  # which Winograd's algorithm does not fit
+    steps = [replace(step, inputs=(k,)) for k, step in enumerate([*layers(3, 0.6), *wide])]
+    ruled = [kind(step) for step in rule(steps, (6, 8, 8))]
     assert ruled == ["csr"] * 3 + ["dense"] * 3
     fake(monkeypatch, clock, lambda kinds: 1e-4 if kinds == ruled else 2e-4)
-    assert [step.weight.kind for step in fastest.measured(steps, (6, 8, 8), 1, clock)] == ruled
+    assert [kind(step) for step in fastest.measured(steps, (6, 8, 8), 1, clock)] == ruled
 
 
 def test_the_steps_with_the_most_products_are_tried_first():
     small, large = (replace(step, inputs=(0,)) for step in layers(2, 0.6))
-    options = fastest.Options((fastest._forms(replace(small, stride=(2, 2))), fastest._forms(large)), (6, 8, 8))
+    options = fastest.Options((fastest._forms(replace(small, stride=(2, 2)), (6, 4, 4)), fastest._forms(large, (6, 8, 8))), (6, 8, 8))
     assert options.neighbours((0, 0)) == [(0, 1), (1, 0)]
 
 
 def test_small_dense_weights_are_tried():
-    assert [form.weight.kind for form in fastest._forms(layers(1, 0.0)[0])] == ["dense", "csr"]
+    assert [kind(form) for form in fastest._forms(layers(1, 0.0)[0], (6, 8, 8))] == ["dense", "groups"]
 
 
 def test_large_dense_weights_and_coded_ones_are_not_tried(monkeypatch):

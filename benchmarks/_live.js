@@ -31,18 +31,23 @@ window.labkitLive = (() => {
       const start = () => { began ??= performance.now(); };
       control.addEventListener("keydown", start, { capture: true, once: true });
       const limit = performance.now() + LIMIT_MS;
+      // An estimate may follow before a frame has shown that there is none yet.
+      const emptiness = new MutationObserver(() => {
+        if (began !== null && score().querySelector(".lk-value").textContent === "…") emptied = true;
+      });
+      emptiness.observe(score().closest(".lk-lab"), { childList: true, characterData: true, subtree: true });
+      const end = (settle, value) => { emptiness.disconnect(); settle(value); };
       function look() {
         if (began !== null) {
           document.querySelectorAll(".lk-view").forEach((each, index) => {
             if ((painted.get(each) ?? 0) > began) found[`view ${index}`] ??= painted.get(each) - began;
           });
           const value = score().querySelector(".lk-value").textContent;
-          if (value === "…") emptied = true;
           if (emptied && value !== "…") found.first ??= performance.now() - began;
           if (emptied && value !== "…" && !score().classList.contains("is-refining")) found.settled ??= performance.now() - began;
         }
-        if (marks.every((mark) => mark in found)) return resolve(found);
-        if (performance.now() > limit) return reject(new Error(`no ${marks.filter((mark) => !(mark in found))} within ${LIMIT_MS} ms`));
+        if (marks.every((mark) => mark in found)) return end(resolve, found);
+        if (performance.now() > limit) return end(reject, new Error(`no ${marks.filter((mark) => !(mark in found))} within ${LIMIT_MS} ms`));
         requestAnimationFrame(look);
       }
       look();

@@ -43,12 +43,16 @@ class Worker:
         self._waiting: tuple[Work, Progress] | None = None
         self._running: Progress | None = None
         self._closed = False
-        self._thread = threading.Thread(target=self._loop, name="labkit-panel", daemon=True)
+        self._thread: threading.Thread | None = None
         if not is_building():
             self.begin()
 
     def begin(self) -> None:
-        """Start the thread; only for a worker that was made while panels are built ahead."""
+        """Start the thread; only for a worker that was made while panels are built ahead.
+
+        Only now it is made, too: a thread that a fork finds not yet started counts as ended in the copy, for good.
+        """
+        self._thread = threading.Thread(target=self._loop, name="labkit-panel", daemon=True)
         self._thread.start()
 
     def submit(self, work: Work, listener: Callable[[Tick], None] | None = None) -> Progress:
@@ -77,7 +81,7 @@ class Worker:
             self._cancel_all()
             self._closed = True
             self._changed.notify_all()
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+        if self._thread is not None and threading.current_thread() is not self._thread:
             self._thread.join(timeout=10.0)
 
     def _cancel_all(self) -> None:

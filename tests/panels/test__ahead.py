@@ -1,5 +1,6 @@
 """A panel that was built ahead waits: no thread, nothing that a page would be told of, and it is shown once."""
 
+import os
 import threading
 from types import SimpleNamespace
 
@@ -48,7 +49,7 @@ def made():
 
 
 def test_no_thread_starts_and_no_page_is_told(ahead):
-    assert not _ahead._built[Small][0].worker._thread.is_alive()
+    assert _ahead._built[Small][0].worker._thread is None
     assert ahead.model_id not in _instances
 
 
@@ -62,6 +63,16 @@ def test_what_was_built_is_shown_and_then_works(made, monkeypatch):
     assert widget.model_id in _instances
     assert widget.comm.kernel is kernel
     assert made.panels[0].worker._thread.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform does not fork")
+def test_a_worker_that_begins_in_a_copy_counts_as_alive_there(ahead):
+    panel, _ = _ahead._built[Small]
+    pid = os.fork()
+    if pid == 0:
+        panel.worker.begin()
+        os._exit(0 if panel.worker._thread.is_alive() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_the_widgets_of_another_panel_stay_unknown(ahead, made):

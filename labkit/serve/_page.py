@@ -102,14 +102,21 @@ class LabHandler(JupyterHandler):
         except Exception:
             self.log.exception("the page of a lab broke off")
             await self._write("<script>window.labkitPage.fail()</script>\n")
+        finally:
+            self._end_kernel_of_half_a_page()
 
     async def _write(self, text: str) -> None:
         self.write(text)
         await self.flush()
 
     def on_connection_close(self) -> None:
-        """End the kernel of a visitor who left before the page was whole: nobody has its address."""
+        """Called when a visitor leaves while a cell runs; one who leaves while we write is seen only by the write."""
         super().on_connection_close()
+        self._end_kernel_of_half_a_page()
+
+    def _end_kernel_of_half_a_page(self) -> None:
+        """Nobody has the address of such a kernel."""
         if self._kernel_id and not self._is_whole:
             kernels: Any = self.kernel_manager
             kernels.end_soon(self._kernel_id)
+            self._kernel_id = ""

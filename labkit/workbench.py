@@ -5,13 +5,14 @@ that train. A panel only knows these callables, so it is tested without a networ
 """
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
-from torch import Tensor
+from torch import Size, Tensor, count_nonzero
 
 from labkit import data, flow, models, runtime
 from labkit.core.progress import SILENT, Progress
@@ -117,7 +118,11 @@ class Workbench:
 
     @cached_property
     def dense_cost(self) -> Cost:
-        return self.cost(self.dense)
+        return cost(self.dense.model, flow.example(self.splits.test))
+
+    @cached_property
+    def _shapes(self) -> dict[str, Size]:
+        return {name: each.shape for name, each in self.dense.model.named_parameters()}
 
     @cached_property
     def layers(self) -> tuple[LayerCost, ...]:
@@ -206,8 +211,13 @@ class Workbench:
         return packed.to_file(compressed)
 
     def cost(self, compressed: Compressed) -> Cost:
-        """Return parameters and MACs of a network."""
-        return cost(compressed.model, flow.example(self.splits.test))
+        """Return parameters and MACs of a network; one that has the dense one's layers need not be run for that."""
+        parameters = dict(compressed.model.named_parameters())
+        if {name: each.shape for name, each in parameters.items()} != self._shapes:
+            return cost(compressed.model, flow.example(self.splits.test))
+        left = {name: int(count_nonzero(each)) for name, each in parameters.items()}
+        effective = sum(row.macs // math.prod(row.weight_shape) * left[f"{row.name}.weight"] for row in self.layers)
+        return replace(self.dense_cost, nonzeros=sum(left.values()), effective_macs=effective)
 
     def energy(self, price: Cost, size: int) -> dict[str, float]:
         """Return the modelled energy of one inference in microjoules, by part; see `flow.modelled_energy`."""

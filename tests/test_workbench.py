@@ -8,6 +8,7 @@ import pytest
 from labkit import flow
 from labkit.core.progress import SILENT
 from labkit.core.recipe import Recipe, Step, from_dict
+from labkit.measure.cost import cost
 from labkit.models.layers import compressible
 from labkit.workbench import KEPT_RESULTS, Workbench, workbench
 
@@ -38,6 +39,16 @@ def test_its_numbers_are_those_of_the_spine(bench: Workbench) -> None:
     *_, last = bench.accuracy(made, SILENT)
     assert last.is_settled
     assert (last.correct, last.n) == (result.measurement.accuracy.correct, 500)
+
+
+@pytest.mark.parametrize("network", ["mobilenet-small", "resnet-small", "vgg-small-bn"])
+@pytest.mark.parametrize("granularity", ["weight", "channel"])
+def test_a_cost_is_the_one_that_is_counted_while_the_network_runs(network: str, granularity: str) -> None:
+    bench = workbench(network)
+    plan = replace(recipe(0.75, granularity=granularity), network=network, data="fashion-mnist")
+    made = bench.sketch(plan).compressed
+    assert bench.cost(made) == cost(made.model, flow.example(bench.splits.test))
+    assert bench.cost(made).nonzeros < bench.dense_cost.nonzeros
 
 
 def test_layers_and_weights_are_the_dense_networks(bench: Workbench) -> None:

@@ -7,7 +7,7 @@ from bokeh.models import ColumnDataSource, Legend, LegendItem, Range1d, TapTool
 
 from labkit.measure.energy import roofline
 from labkit.measure.roof import Roof
-from labkit.panels._figures import Figure, Palette
+from labkit.panels._figures import MOVES, Figure, Palette
 
 PARTS = {"compute": "arithmetic", "on_chip": "on-chip memory", "dram": "DRAM"}
 NOW, FIRST = "now", "at first"
@@ -31,7 +31,14 @@ class StackedBars(Figure):
         self.source = ColumnDataSource(self._columns({row: [0.0] * len(parts) for row in rows}, ""))
         self.bars = [
             self.plot.hbar(
-                y="row", left=f"{part} from", right=f"{part} to", height=0.72, fill_alpha="strength", line_color=None, source=self.source
+                y="row",
+                left=f"{part} from",
+                right=f"{part} to",
+                height=0.72,
+                fill_alpha="strength",
+                line_color=None,
+                source=self.source,
+                level=MOVES,
             )
             for part in parts
         ]
@@ -116,8 +123,8 @@ class Roofline(Figure):
         self.roof = ColumnDataSource({"x": [], "y": []})
         self.source = ColumnDataSource({"x": [], "most": [], "gflops": [], "size": [], "strength": []})
         self._line = self.plot.line("x", "y", source=self.roof, line_width=2.5)
-        self._most = self.plot.scatter("x", "most", source=self.source, size="size", fill_color=None, line_width=1.5)
-        self._found = self.plot.scatter("x", "gflops", source=self.source, size="size", line_color=None, fill_alpha="strength")
+        self._most = self.plot.scatter("x", "most", source=self.source, size="size", fill_color=None, line_width=1.5, level=MOVES)
+        self._found = self.plot.scatter("x", "gflops", source=self.source, size="size", line_color=None, fill_alpha="strength", level=MOVES)
         names = (("roof", self._line), ("most for a layer", self._most), ("reached", self._found))
         items = [LegendItem(label=label, renderers=[glyph]) for label, glyph in names]
         self.legend = Legend(items=items, orientation="horizontal", location="left", padding=0, spacing=10, margin=4)

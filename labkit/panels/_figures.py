@@ -103,6 +103,11 @@ class LiveModel(BokehModel):
             self.send({"msg": "patch"}, [buffer.to_bytes()])
 
 
+MOVES = "overlay"
+"""The level of whatever follows a slider: Bokeh paints it on a canvas of its own, and leaves axes, grid and labels, which take
+most of the time, as they are. Glyphs there may not reach beyond the ranges: nothing cuts them off."""
+
+
 class Figure:
     """A Bokeh figure with what every figure of a lab has in common.
 
@@ -168,10 +173,10 @@ class Histogram(Figure):
         nothing = [0.0] * self.BINS  # lists: a few numbers cost less as text than as buffers with messages of their own
         self.source = ColumnDataSource({"left": nothing, "right": nothing, "before": nothing, "after": nothing})
         self._after = self.plot.quad(
-            left="left", right="right", bottom=0, top="after", source=self.source, line_color=None, legend_label="after"
+            left="left", right="right", bottom=0, top="after", source=self.source, line_color=None, legend_label="after", level=MOVES
         )
         self._before = self.plot.quad(
-            left="left", right="right", bottom=0, top="before", source=self.source, fill_color=None, legend_label="before"
+            left="left", right="right", bottom=0, top="before", source=self.source, fill_color=None, legend_label="before", level=MOVES
         )
         self.plot.legend.background_fill_alpha = 0
         self.plot.legend.border_line_color = None
@@ -217,7 +222,7 @@ class LayerBars(Figure):
         self.source = ColumnDataSource({"layer": ["–"], "kept": [0.0], "strength": [1.0]})
         self._all = self.plot.hbar(y="layer", left=0, right=1, height=0.72, source=self.source, line_color=None)
         self._kept = self.plot.hbar(
-            y="layer", left=0, right="kept", height=0.72, source=self.source, line_color=None, fill_alpha="strength"
+            y="layer", left=0, right="kept", height=0.72, source=self.source, line_color=None, fill_alpha="strength", level=MOVES
         )
         for renderer in (self._all, self._kept):
             renderer.nonselection_glyph = renderer.selection_glyph = None

@@ -7,7 +7,7 @@ from bokeh.models import ColumnDataSource, FixedTicker, Legend, LegendItem, Nume
 from labkit.crossover import KINDS, Point, crossing
 from labkit.execution import Spent
 from labkit.panels._energy_figures import axis_end
-from labkit.panels._figures import MARKERS, Figure, Palette
+from labkit.panels._figures import MARKERS, MOVES, Figure, Palette
 
 SLOWEST, FASTEST = 0.25, 32.0
 RATIOS = (0.25, 0.5, 1, 2, 4, 8, 16, 32)
@@ -29,7 +29,7 @@ class CrossoverPlot(Figure):
         self.plot.yaxis.ticker = FixedTicker(ticks=list(RATIOS))
         self.plot.yaxis.major_label_overrides = {ratio: f"{ratio:g}×" for ratio in RATIOS}
         self._one = Span(location=1.0, dimension="width", line_width=1.5)
-        self.here = Span(location=0.0, dimension="height", line_dash="dashed", line_width=1.5)
+        self.here = Span(location=0.0, dimension="height", line_dash="dashed", line_width=1.5, level=MOVES)
         self.plot.add_layout(self._one)
         self.plot.add_layout(self.here)
         nothing: dict[str, list[float]] = {"x": [], "y": [], "low": [], "high": []}
@@ -85,9 +85,9 @@ class FormatBars(Figure):
         names = list(FORMATS.values())
         super().__init__("kB", "", Range1d(0, 1), names[::-1], 220)
         self.source = ColumnDataSource({"name": names, "kilobytes": [0.0] * len(names), "strength": [1.0] * len(names)})
-        self._bars = self.plot.hbar(y="name", left=0, right="kilobytes", height=0.66, source=self.source, line_color=None)
-        self._bars.glyph.fill_alpha = "strength"
-        self._dense = Span(location=0.0, dimension="height", line_width=1.5)
+        bars = {"y": "name", "left": 0, "right": "kilobytes", "height": 0.66, "source": self.source}
+        self._bars = self.plot.hbar(**bars, line_color=None, fill_alpha="strength", level=MOVES)
+        self._dense = Span(location=0.0, dimension="height", line_width=1.5, level=MOVES)
         self.plot.add_layout(self._dense)
 
     def show(self, sizes: Mapping[str, int], dense_bytes: int) -> None:
@@ -97,8 +97,9 @@ class FormatBars(Figure):
             sizes: bytes of what is left of the layer.
             dense_bytes: of the layer before any of it.
         """
-        values = [sizes[kind] / 1e3 for kind in FORMATS]
-        dense, least = dense_bytes / 1e3, min(values)
+        dense = dense_bytes / 1e3
+        values = [min(sizes[kind] / 1e3, MOST_OF_DENSE * dense) for kind in FORMATS]
+        least = min(values)
         with self.widget.together():
             self.source.data = {
                 "name": list(FORMATS.values()),

@@ -45,7 +45,7 @@ class StackedBars(Figure):
         for bar in self.bars:
             bar.nonselection_glyph = bar.selection_glyph = None
         items = [LegendItem(label=label, renderers=[bar]) for label, bar in zip(parts.values(), self.bars, strict=True)]
-        self.legend = Legend(items=items, orientation="horizontal", location="left", padding=0, spacing=12, margin=4)
+        self.legend = Legend(items=items, orientation="horizontal", location="left", padding=0, spacing=12, margin=4, level=MOVES)
         self.legend.background_fill_alpha, self.legend.border_line_color = 0.0, None
         self.plot.add_layout(self.legend, "above")
 
@@ -127,7 +127,7 @@ class Roofline(Figure):
         self._found = self.plot.scatter("x", "gflops", source=self.source, size="size", line_color=None, fill_alpha="strength", level=MOVES)
         names = (("roof", self._line), ("most for a layer", self._most), ("reached", self._found))
         items = [LegendItem(label=label, renderers=[glyph]) for label, glyph in names]
-        self.legend = Legend(items=items, orientation="horizontal", location="left", padding=0, spacing=10, margin=4)
+        self.legend = Legend(items=items, orientation="horizontal", location="left", padding=0, spacing=10, margin=4, level=MOVES)
         self.legend.background_fill_alpha, self.legend.border_line_color = 0.0, None
         self.plot.add_layout(self.legend, "above")
 

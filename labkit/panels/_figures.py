@@ -105,7 +105,8 @@ class LiveModel(BokehModel):
 
 MOVES = "overlay"
 """The level of whatever follows a slider: Bokeh paints it on a canvas of its own, and leaves axes, grid and labels, which take
-most of the time, as they are. Glyphs there may not reach beyond the ranges: nothing cuts them off."""
+most of the time, as they are. Glyphs there may not reach beyond the ranges, since nothing cuts them off; and a legend of such
+glyphs must be there too, or it is painted before they have colours."""
 
 
 class Figure:
@@ -180,6 +181,7 @@ class Histogram(Figure):
         )
         self.plot.legend.background_fill_alpha = 0
         self.plot.legend.border_line_color = None
+        self.plot.legend.level = MOVES
         self._layer = ""
 
     def show(self, before: np.ndarray, after: np.ndarray, layer: str) -> None:

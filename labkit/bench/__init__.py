@@ -6,11 +6,13 @@ One file per topic with its cases; a kernel's rows are a generator of cases ther
 from labkit.bench._case import Case, Setting, bits, linear_case, network_case, zeros
 from labkit.bench._onnx import to_onnx
 from labkit.bench._peers import missing
+from labkit.bench._reach import REACH_HEAD, reach_table
 from labkit.bench._rows import HEAD, Row, as_plain, from_plain, in_words, measured
 from labkit.bench._run import bench, cases
 
 __all__ = [
     "HEAD",
+    "REACH_HEAD",
     "Case",
     "Row",
     "Setting",
@@ -24,6 +26,7 @@ __all__ = [
     "measured",
     "missing",
     "network_case",
+    "reach_table",
     "to_onnx",
     "zeros",
 ]

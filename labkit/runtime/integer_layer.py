@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from labkit.formats.block_int8 import BlockInt8Tensor
 from labkit.formats.linear import LinearTensor
-from labkit.runtime.integer_ops import Rescale, known, pooled
-from labkit.runtime.kernels import int8_onednn
+from labkit.runtime.integer_ops import Rescale, known, pooled, requantization
+from labkit.runtime.kernels import int8_direct_conv, int8_onednn
 from labkit.runtime.kernels.dense import is_misread
 from labkit.runtime.kernels.int8_conv import WindowSums
+from labkit.runtime.kernels.int8_direct_conv import Int8DirectConv
 from labkit.runtime.kernels.int8_linear import BlockInt8Linear, check_reach
 from labkit.runtime.kernels.int8_onednn import Bytes, Geometry, Scales
 from labkit.runtime.steps import INF, Affine, Shape, Step
@@ -53,8 +54,18 @@ class IntegerLayer:
         self._added = np.zeros(len(codes), np.int64) if step.bias is None else step.bias.astype(np.int64)
         check_reach(codes, self._widest(codes))
         self._some = max(1, CHUNK_BYTES // (4 * math.prod(made)))
-        self._rescale = None if step.codes is None else Rescale(step, [scale / step.codes.scale for scale in self._scales], self._added)
-        self._codes = None if step.codes is None or step.codes.exact else self._fast(codes, shape, read)
+        self._codes: Call | None = None
+        self._rescale: Rescale | None = None
+        if step.codes is not None:
+            how = requantization(step, [scale / step.codes.scale for scale in self._scales], self._added)
+            if step.op == "conv" and self._zeros is None and int8_direct_conv.suits(codes.shape, step.groups, made, how):
+                pools = pool is not None and _halves(pool, made, shapes[-1]) and not int8_direct_conv.is_depthwise(codes.shape, step.groups)
+                self._codes, self._pool = (
+                    Int8DirectConv(codes, read.zero, _geometry(step), shape, how, pools),
+                    None if pools else self._pool,
+                )
+                return
+            self._rescale, self._codes = Rescale(how), None if step.codes.exact else self._fast(codes, shape, read)
         self._sums = _sums(step, codes if self._zeros is None else self._with_ones(codes), read.zero, shape)
 
     def __call__(self, x: Bytes) -> Any:
@@ -124,6 +135,11 @@ def linear_sums(codes: NDArray[np.int8], zero: int = 0) -> Call:
     if int8_onednn.is_exact(codes) and blocks.mean() > BLOCK_DENSITY:
         return int8_onednn.linear_sums(codes, zero)
     return BlockInt8Linear(codes, (-zero * codes.astype(np.int64).sum(axis=1)).astype(np.int32))
+
+
+def _halves(pool: Step, image: Shape, made: Shape) -> bool:
+    """Tell whether a max pooling takes each square of four pixels, and no part of one."""
+    return pool.kernel == pool.stride == (2, 2) and pool.padding == (0, 0) and made[1:] == (image[1] // 2, image[2] // 2)
 
 
 def _geometry(step: Step) -> Geometry:

@@ -16,7 +16,7 @@ from labkit.formats.file import from_bytes, to_bytes
 from labkit.formats.linear import LinearTensor
 from labkit.runtime import Program, compile, integer_layer  # noqa: A004
 from labkit.runtime.integer import lower
-from labkit.runtime.kernels import int8_onednn
+from labkit.runtime.kernels import int8_direct_conv, int8_onednn
 from labkit.runtime.simulation import simulate
 from labkit.runtime.steps import Affine, Step
 from tests.models.networks import lively
@@ -28,9 +28,10 @@ def pictures(count, shape=(3, 9, 8), seed=0):
     return np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32)
 
 
-@pytest.fixture(params=["oneDNN", "ours"])
+@pytest.fixture(params=["direct", "oneDNN", "ours"])
 def _engine(request, monkeypatch):
-    """Run a test with the delegate, and once more with it hidden."""
+    """Run a test with convolutions from bytes to bytes, with the delegate, and once more with both hidden."""
+    monkeypatch.setattr(int8_direct_conv, "FASTER", request.param == "direct")
     if request.param == "ours":
         monkeypatch.setattr(int8_onednn, "_OPERATIONS", ("no_such_operation",))
     elif not int8_onednn.is_there():

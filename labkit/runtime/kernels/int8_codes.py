@@ -5,11 +5,13 @@ Source     Jacob et al. 2017, arXiv:1712.05877; one rounding: halves go up.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numpy.typing import NDArray
 
 from labkit.core.errors import ModelError
 from labkit.runtime.kernels._cache import kernel
@@ -18,6 +20,24 @@ from labkit.runtime.kernels._vectors import Vector, emit_call, emit_repeat, load
 
 ADD_BITS = 30
 """Bits behind the point of the two factors of a residual addition."""
+
+
+@dataclass(frozen=True)
+class Requantization:
+    """How sums become codes, by card `requantize`.
+
+    Attributes:
+        added: int64 (out,), added to the sums before.
+        factors, shifts: int64 (out,); see `multiplier_of`.
+        zero, low, high: codes.
+    """
+
+    added: NDArray[np.int64]
+    factors: NDArray[np.int64]
+    shifts: NDArray[np.int64]
+    zero: int
+    low: int
+    high: int
 
 
 @kernel

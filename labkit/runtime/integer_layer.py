@@ -15,6 +15,7 @@ from labkit.formats.block_int8 import BlockInt8Tensor
 from labkit.formats.linear import LinearTensor
 from labkit.runtime.integer_ops import Rescale, known, pooled, requantization
 from labkit.runtime.kernels import int8_direct_conv, int8_onednn
+from labkit.runtime.kernels._bytes import VNNI
 from labkit.runtime.kernels.dense import is_misread
 from labkit.runtime.kernels.int8_conv import WindowSums
 from labkit.runtime.kernels.int8_direct_conv import Int8DirectConv
@@ -24,6 +25,9 @@ from labkit.runtime.steps import INF, Affine, Shape, Step
 
 BLOCK_DENSITY = 0.6
 """A linear layer with at most this share of its blocks of four inputs is faster by our kernel than by oneDNN's dense one."""
+
+SMALL_LINEAR = 1 << 15
+"""So is one of at most so many weights, whose products take less time than oneDNN takes to be called."""
 
 CHUNK_BYTES = 32 << 20
 """Of sums that are made before they become codes: a large batch must not take all memory."""
@@ -132,7 +136,8 @@ def _sums(step: Step, codes: NDArray[np.int8], zero: int, shape: Shape) -> Call:
 def linear_sums(codes: NDArray[np.int8], zero: int = 0) -> Call:
     """Return x (n, inputs) → Σ codes · (x - zero), exact whole numbers (n, out) in float32 or int32, by what is fastest here."""
     blocks = np.pad(codes, ((0, 0), (0, -codes.shape[1] % 4))).reshape(len(codes), -1, 4).any(axis=2)
-    if int8_onednn.is_exact(codes) and blocks.mean() > BLOCK_DENSITY:
+    small = VNNI and codes.size <= SMALL_LINEAR
+    if not small and int8_onednn.is_exact(codes) and blocks.mean() > BLOCK_DENSITY:
         return int8_onednn.linear_sums(codes, zero)
     return BlockInt8Linear(codes, (-zero * codes.astype(np.int64).sum(axis=1)).astype(np.int32))
 

@@ -16,7 +16,10 @@ from labkit.runtime.kernels._vectors import emit_address, emit_call, emit_lanes,
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _WORDS, _WIDE, _BYTES = ir.VectorType(_I32, LANES), ir.VectorType(_I64, LANES // 2), ir.VectorType(_I8, BYTES)
-_PART = ir.VectorType(_I8, LANES)
+
+
+CHANNELS = [16 * (lane // 4) + 4 * v + lane % 4 for v in range(4) for lane in range(LANES)]
+"""Which of `BYTES` channels each lane of four registers holds, so that bytes become words and words bytes within 16 bytes."""
 
 
 class Sums(types.Type):
@@ -108,11 +111,11 @@ def add_taps(_: Any, sums: Any, where: Any, offsets: Any, number: Any, channel: 
     """Return sums + four taps of each pixel's window times weights, every channel by itself.
 
     Args:
-        sums: a tile of one vector a pixel.
+        sums: a tile of four vectors a pixel, of `BYTES` channels in the order of `CHANNELS`.
         where: the pixels' windows.
         offsets: flat int32; the four taps lie at the entries from `number` on.
         number: see `offsets`.
-        channel: the first of `LANES`.
+        channel: the first.
         weights: flat int8; four of each channel of the tile, from `at` on.
         at: see `weights`.
     """
@@ -121,20 +124,36 @@ def add_taps(_: Any, sums: Any, where: Any, offsets: Any, number: Any, channel: 
         first, out = emit_address(context, builder, offsets, args[2], args[3], _I32), args[0]
         taps = [builder.load(builder.gep(first, [ir.Constant(_I32, n)])) for n in range(4)]
         taps = [builder.add(builder.sext(tap, _I64), args[4]) for tap in taps]
-        vector = _load(builder, emit_address(context, builder, weights, args[5], args[6], _WORDS), 0)
+        start = emit_address(context, builder, weights, args[5], args[6], _WORDS)
+        vectors = [_load(builder, start, v) for v in range(4)]
         for p in range(sums.pixels):
             parts = []
             for tap in taps:
                 place = builder.gep(builder.extract_value(args[1], p), [tap])
-                parts.append(builder.load(builder.bitcast(place, _PART.as_pointer())))
+                parts.append(builder.load(builder.bitcast(place, _BYTES.as_pointer())))
                 parts[-1].align = 1
-            pairs = [emit_lanes(builder, parts[n], parts[n + 1], list(range(2 * LANES))) for n in (0, 2)]
-            fours = emit_lanes(builder, pairs[0], pairs[1], [LANES * (n % 4) + n // 4 for n in range(BYTES)])
-            total = _emit_dot(builder, builder.extract_value(out, p), builder.bitcast(fours, _WORDS), vector)
-            out = builder.insert_value(out, total, p)
+            for v, inputs in enumerate(_emit_fours(builder, parts)):
+                n = 4 * p + v
+                out = builder.insert_value(out, _emit_dot(builder, builder.extract_value(out, n), inputs, vectors[v]), n)
         return out
 
     return sums(sums, where, offsets, types.intp, types.intp, weights, types.intp), emit
+
+
+def _emit_fours(builder: Any, parts: list[Any]) -> list[Any]:
+    """Emit four registers of words, each of the bytes that four registers have at one place, in the order of `CHANNELS`.
+
+    Each half of 16 bytes is interleaved by itself, which is one instruction a register.
+    """
+    halves = ir.VectorType(ir.IntType(16), 2 * LANES)
+
+    def interleaved(a: Any, b: Any, upper: int) -> Any:
+        per = 128 // a.type.element.width
+        places = [start + upper * per // 2 + n for start in range(0, a.type.count, per) for n in range(per // 2)]
+        return emit_lanes(builder, a, b, [place + which for place in places for which in (0, a.type.count)])
+
+    pairs = [[builder.bitcast(interleaved(parts[n], parts[n + 1], upper), halves) for n in (0, 2)] for upper in (0, 1)]
+    return [builder.bitcast(interleaved(pair[0], pair[1], upper), _WORDS) for pair in pairs for upper in (0, 1)]
 
 
 @inline
@@ -171,26 +190,50 @@ def store_codes(_: Any, sums: Any, scaling: Any, column: Any, limits: Any, y: An
     """
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        columns = builder.udiv(context.make_array(scaling)(context, builder, args[1]).nitems, ir.Constant(_I64, 2))
-        factors = emit_address(context, builder, scaling, args[1], args[2], _WORDS)
-        shifts = emit_address(context, builder, scaling, args[1], builder.add(args[2], columns), _WORDS)
-        first = emit_address(context, builder, limits, args[3], ir.Constant(_I64, 0), _I32)
-        ends = [builder.load(builder.gep(first, [ir.Constant(_I32, n)])) for n in range(3)]
-        left = [builder.sub(args[7], ir.Constant(_I64, v * LANES)) for v in range(sums.vectors)]
-        lanes = ir.Constant(ir.VectorType(_I64, LANES), list(range(LANES)))
-        masks = [builder.icmp_signed("<", lanes, emit_repeat(builder, each, LANES)) for each in left]
-        scales = [_terms(builder, _load(builder, factors, v), _load(builder, shifts, v)) for v in range(sums.vectors)]
-        vectors = [
-            _emit_scaled(builder, builder.extract_value(args[0], n), scales[n % sums.vectors]) for n in range(sums.pixels * sums.vectors)
-        ]
-        for n, codes in enumerate(_emit_codes(builder, vectors, ends)):
-            pixel, v = divmod(n, sums.vectors)
-            place = builder.add(args[5], builder.mul(args[6], ir.Constant(_I64, pixel)))
-            target = emit_address(context, builder, y, args[4], builder.add(place, ir.Constant(_I64, v * LANES)), _PART)
-            _emit_masked_store(builder, codes, target, masks[v])
+        vectors, ends = _emit_requantized(context, builder, sums, scaling, limits, args)
+        masks = [_emit_mask(builder, builder.sub(args[7], ir.Constant(_I64, v * LANES)), LANES) for v in range(sums.vectors)]
+        for n in range(0, len(vectors), 4):
+            packed = _emit_packed(builder, (vectors[n : n + 4] * 2)[:4], ends)
+            for k in range(n, min(n + 4, len(vectors))):
+                pixel, v = divmod(k, sums.vectors)
+                codes = emit_lanes(builder, packed, packed, [CHANNELS[lane + LANES * (k - n)] for lane in range(LANES)])
+                place = builder.add(args[5], builder.mul(args[6], ir.Constant(_I64, pixel)))
+                target = emit_address(context, builder, y, args[4], builder.add(place, ir.Constant(_I64, v * LANES)), codes.type)
+                _emit_masked_store(builder, codes, target, masks[v])
         return context.get_dummy_value()
 
     return types.void(sums, scaling, types.intp, limits, y, types.intp, types.intp, types.intp), emit
+
+
+@inline
+def store_channels(_: Any, sums: Any, scaling: Any, column: Any, limits: Any, y: Any, at: Any, pitch: Any, count: Any) -> Any:
+    """Do what `store_codes` does with a tile of four vectors in the order of `CHANNELS`, which end up in their own."""
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vectors, ends = _emit_requantized(context, builder, sums, scaling, limits, args)
+        mask = _emit_mask(builder, args[7], BYTES)
+        for pixel in range(sums.pixels):
+            codes = _emit_packed(builder, vectors[4 * pixel : 4 * pixel + 4], ends)
+            place = builder.add(args[5], builder.mul(args[6], ir.Constant(_I64, pixel)))
+            _emit_masked_store(builder, codes, emit_address(context, builder, y, args[4], place, _BYTES), mask)
+        return context.get_dummy_value()
+
+    return types.void(sums, scaling, types.intp, limits, y, types.intp, types.intp, types.intp), emit
+
+
+def _emit_requantized(context: Any, builder: Any, sums: Sums, scaling: Any, limits: Any, args: Any) -> tuple[list[Any], list[Any]]:
+    """Emit a tile's sums times their factors, rounded, as int32; and zero point, lowest and highest code. See `store_codes`."""
+    columns = builder.udiv(context.make_array(scaling)(context, builder, args[1]).nitems, ir.Constant(_I64, 2))
+    factors = emit_address(context, builder, scaling, args[1], args[2], _WORDS)
+    shifts = emit_address(context, builder, scaling, args[1], builder.add(args[2], columns), _WORDS)
+    first = emit_address(context, builder, limits, args[3], ir.Constant(_I64, 0), _I32)
+    ends = [builder.load(builder.gep(first, [ir.Constant(_I32, n)])) for n in range(3)]
+    out: list[Any] = [None] * (sums.pixels * sums.vectors)
+    for v in range(sums.vectors):  # one after the other, since what a vector needs takes five registers
+        scales = _terms(builder, _load(builder, factors, v), _load(builder, shifts, v))
+        for n in range(v, len(out), sums.vectors):
+            out[n] = _emit_scaled(builder, builder.extract_value(args[0], n), scales)
+    return out, ends
 
 
 def _terms(builder: Any, factors: Any, shifts: Any) -> Any:
@@ -223,36 +266,44 @@ def _emit_scaled(builder: Any, sums: Any, scales: Any) -> Any:
     return builder.ashr(upper, shifts)
 
 
-def _emit_codes(builder: Any, vectors: list[Any], ends: list[Any]) -> list[Any]:
-    """Emit vectors + zero point, limited to the lowest and the highest code, as bytes."""
-    if LANES == 16 and AVX512BW:
-        fours = [(vectors[n : n + 4] * 2)[:4] for n in range(0, len(vectors), 4)]
-        return [codes for four in fours for codes in _emit_packed(builder, four, ends)][: len(vectors)]
-    zero, low, high = (emit_repeat(builder, end, LANES) for end in ends)
-    out = []
-    for vector in vectors:
-        codes = emit_call(builder, f"llvm.smax.v{LANES}i32", _WORDS, [builder.add(vector, zero), low])
-        out.append(builder.trunc(emit_call(builder, f"llvm.smin.v{LANES}i32", _WORDS, [codes, high]), _PART))
-    return out
+def _emit_packed(builder: Any, four: list[Any], ends: list[Any]) -> Any:
+    """Emit the codes of four registers of int32 as one of bytes: lane n of it is that of lane and register `CHANNELS.index(n)`.
 
-
-def _emit_packed(builder: Any, four: list[Any], ends: list[Any]) -> list[Any]:
-    """Emit the codes of four registers at once, in 16 and then 8 bits that saturate on the way, which only limiting follows."""
+    On the way through 16 bits and then 8 they saturate, which only limiting follows.
+    """
     half = ir.VectorType(ir.IntType(16), 2 * LANES)
     zero = emit_repeat(builder, builder.trunc(ends[0], half.element), 2 * LANES)
     low, high = (emit_repeat(builder, builder.trunc(end, _I8), BYTES) for end in ends[1:])
-    halves = [emit_call(builder, "llvm.x86.avx512.packssdw.512", half, four[n : n + 2]) for n in (0, 2)]
+    halves = [_emit_narrow(builder, four[n : n + 2], half, (-(1 << 15), (1 << 15) - 1)) for n in (0, 2)]
     halves = [emit_call(builder, f"llvm.sadd.sat.v{2 * LANES}i16", half, [each, zero]) for each in halves]
-    codes = emit_call(builder, "llvm.x86.avx512.packuswb.512", _BYTES, halves)
+    codes = _emit_narrow(builder, halves, _BYTES, (0, 255))
     codes = emit_call(builder, f"llvm.umax.v{BYTES}i8", _BYTES, [codes, low])
-    codes = emit_call(builder, f"llvm.umin.v{BYTES}i8", _BYTES, [codes, high])
-    in_order = emit_lanes(builder, codes, codes, [16 * (n % 16 // 4) + 4 * (n // 16) + n % 4 for n in range(BYTES)])
-    return [emit_lanes(builder, in_order, in_order, list(range(start, start + LANES))) for start in range(0, BYTES, LANES)]
+    return emit_call(builder, f"llvm.umin.v{BYTES}i8", _BYTES, [codes, high])
+
+
+def _emit_narrow(builder: Any, two: list[Any], out: Any, ends: tuple[int, int]) -> Any:
+    """Emit two registers limited to the ends and in half the bits, each 16 bytes of both side by side."""
+    if LANES == 16 and AVX512BW:
+        return emit_call(builder, "llvm.x86.avx512.packssdw.512" if out.element.width == 16 else "llvm.x86.avx512.packuswb.512", out, two)
+    kind, parts = two[0].type, []
+    for each in two:
+        name = f"v{kind.count}i{kind.element.width}"
+        for which, end in zip(("smax", "smin"), ends, strict=True):
+            each = emit_call(builder, f"llvm.{which}.{name}", kind, [each, ir.Constant(kind, [end] * kind.count)])
+        parts.append(builder.trunc(each, ir.VectorType(out.element, kind.count)))
+    per = 128 // kind.element.width
+    places = [start + which * kind.count + n for start in range(0, kind.count, per) for which in (0, 1) for n in range(per)]
+    return emit_lanes(builder, parts[0], parts[1], places)
+
+
+def _emit_mask(builder: Any, count: Any, lanes: int) -> Any:
+    """Emit which of the lanes are below a count."""
+    return builder.icmp_signed("<", ir.Constant(ir.VectorType(_I64, lanes), list(range(lanes))), emit_repeat(builder, count, lanes))
 
 
 def _emit_masked_store(builder: Any, codes: Any, target: Any, mask: Any) -> None:
-    name = f"llvm.masked.store.v{LANES}i8.p0"
-    kind = ir.FunctionType(ir.VoidType(), [_PART, target.type, _I32, mask.type])
+    name = f"llvm.masked.store.v{codes.type.count}i8.p0"
+    kind = ir.FunctionType(ir.VoidType(), [codes.type, target.type, _I32, mask.type])
     function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
     builder.call(function, [codes, target, ir.Constant(_I32, 1), mask])
 

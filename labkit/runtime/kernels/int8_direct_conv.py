@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from labkit.runtime.kernels._bytes import BYTES, VNNI
 from labkit.runtime.kernels._cache import kernel
-from labkit.runtime.kernels._int_tiles import add_taps, add_words, largest_of_four, places, repeat, store_codes
+from labkit.runtime.kernels._int_tiles import CHANNELS, add_taps, add_words, largest_of_four, places, repeat, store_channels, store_codes
 from labkit.runtime.kernels._simd import LANES, on_a_line
 from labkit.runtime.kernels._vectors import entry
 from labkit.runtime.kernels.int8_codes import Requantization
@@ -89,17 +89,18 @@ int8_direct_conv, int8_direct_conv_pooled = _direct_conv(pooled=False), _direct_
 def int8_depthwise_conv(x, y, pixels, offsets, weights, added, scaling, limits, channels):  # type: ignore[no-untyped-def]
     """Do the same where every channel is by itself.
 
-    offsets: int32, of each tap in a window, a multiple of four. weights: flat int8 (columns / `LANES`, taps / 4, `LANES`, 4).
+    offsets: int32, of each tap in a window, a multiple of four. weights: flat int8 (columns / `BYTES`, taps / 4, 4, `LANES`, 4), columns
+    in the order of `CHANNELS`.
     """
     for t in range(0, pixels.size, FEW_PIXELS):
         at = min(t, pixels.size - FEW_PIXELS)
         where, w = places(x, 0, pixels, at, FEW_PIXELS), 0
-        for c in range(0, channels, LANES):
-            sums = repeat(added, c, FEW_PIXELS, 1)
+        for c in range(0, channels, BYTES):
+            sums = repeat(added, c, FEW_PIXELS, 4)
             for n in range(0, offsets.size, 4):
                 sums = add_taps(sums, where, offsets, n, c, weights, w)
-                w += BYTES
-            store_codes(sums, scaling, c, limits, y, at * channels + c, channels, channels - c)
+                w += 4 * BYTES
+            store_channels(sums, scaling, c, limits, y, at * channels + c, channels, channels - c)
 
 
 def suits(shape: Sequence[int], groups: int, made: Sequence[int], how: Requantization) -> bool:
@@ -144,7 +145,7 @@ class Int8DirectConv:
         c, h, w = image
         self._size = h + 2 * geometry.padding[0], w + 2 * geometry.padding[1], c
         taps = _taps(codes, geometry, self._size)
-        whole = self._size[:2] == (h, w) and (c % LANES == 0 if self._by_itself else all(run.shape[1] % 4 == 0 for _, run in taps))
+        whole = self._size[:2] == (h, w) and (c % BYTES == 0 if self._by_itself else all(run.shape[1] % 4 == 0 for _, run in taps))
         self._some = max(1, CHUNK_BYTES // math.prod(self._size))
         self._padded = None if whole else np.full(self._some * math.prod(self._size) + BYTES, zero, np.uint8)
         self._pixels, self._makes = self._table(codes.shape[2:])
@@ -236,8 +237,9 @@ def _by_channel(taps: Taps, _: int) -> Packed:
     """Return what `_by_block` returns, without blocks, as `int8_depthwise_conv` takes it."""
     offsets = np.array([start for start, _ in taps], np.int32)
     channels, fours = len(taps[0][1]), -(-len(taps) // 4)
-    weights = np.zeros((-(-channels // LANES) * LANES, 4 * fours), np.int8)
+    weights = np.zeros((-(-channels // BYTES) * BYTES, 4 * fours), np.int8)
     weights[:channels, : len(taps)] = np.concatenate([run for _, run in taps], axis=1)
-    packed = weights.reshape(-1, LANES, fours, 4).transpose(0, 2, 1, 3)
-    columns = np.where(np.arange(len(weights)) < channels, np.arange(len(weights)), -1)
+    columns = (np.arange(0, len(weights), BYTES)[:, None] + np.array(CHANNELS)).reshape(-1)
+    packed = weights[columns].reshape(-1, BYTES, fours, 4).transpose(0, 2, 1, 3)
+    columns = np.where(columns < channels, columns, -1)
     return np.pad(offsets, (0, -len(offsets) % 4)), on_a_line(packed), np.zeros((0, 6), np.int64), columns

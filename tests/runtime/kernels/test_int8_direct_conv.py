@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.runtime.kernels import int8_direct_conv, reference_int
+from labkit.runtime.kernels._bytes import BYTES
 from labkit.runtime.kernels._simd import LANES
 from labkit.runtime.kernels.int8_codes import Requantization, multiplier_of
 from labkit.runtime.kernels.int8_direct_conv import FEW_PIXELS, PIXELS, Int8DirectConv, is_depthwise, suits
@@ -58,7 +59,7 @@ def test_any_number_of_images_of_any_shape(n, image, out):
 
 
 @pytest.mark.parametrize("n", [1, 257])
-@pytest.mark.parametrize("image", [(1, 1, 1), (LANES, 1, 9), (LANES + 1, 9, 1), (5, 7, 7), (3 * LANES, 4, 4)])
+@pytest.mark.parametrize("image", [(1, 1, 1), (LANES, 1, 9), (BYTES, 9, 1), (BYTES + 5, 3, 4), (2 * BYTES, 4, 4)])
 def test_any_number_of_images_channel_by_channel(n, image):
     groups = Geometry((1, 1), (1, 1), (1, 1), image[0])
     check(n, image, random_codes((image[0], 1, 3, 3)), groups)

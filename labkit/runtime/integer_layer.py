@@ -1,6 +1,7 @@
 """Integer convolutions and linear layers: bytes by int8 weights into int32, requantized.
 
-The sums are oneDNN's where they are proven exact, else our kernels'.
+Convolutions go from bytes to bytes by our kernel where that is faster, exact and fast ones alike. Other sums are oneDNN's where
+they are proven exact, else our kernels'.
 """
 
 import math
@@ -62,12 +63,10 @@ class IntegerLayer:
         self._rescale: Rescale | None = None
         if step.codes is not None:
             how = requantization(step, [scale / step.codes.scale for scale in self._scales], self._added)
-            if step.op == "conv" and self._zeros is None and int8_direct_conv.suits(codes.shape, step.groups, made, how):
+            if step.op == "conv" and self._zeros is None and int8_direct_conv.suits(codes.shape, _geometry(step), shape, how):
                 pools = pool is not None and _halves(pool, made, shapes[-1]) and not int8_direct_conv.is_depthwise(codes.shape, step.groups)
-                self._codes, self._pool = (
-                    Int8DirectConv(codes, read.zero, _geometry(step), shape, how, pools),
-                    None if pools else self._pool,
-                )
+                self._codes = Int8DirectConv(codes, read.zero, _geometry(step), shape, how, pools)
+                self._pool = None if pools else self._pool
                 return
             self._rescale, self._codes = Rescale(how), None if step.codes.exact else self._fast(codes, shape, read)
         self._sums = _sums(step, codes if self._zeros is None else self._with_ones(codes), read.zero, shape)

@@ -30,8 +30,10 @@ FASTER = VNNI
 """Whether these kernels are the faster ones: without one instruction for four products they need too many."""
 CHUNK_BYTES = 256 << 10
 """Of images that go through a layer before the next ones, so that they stay in the second cache."""
-MOST_PIXELS = 1 << 20
-"""Of an image, since each has an entry in a table."""
+CHUNK_PIXELS = 1 << 14
+"""Of those images, since each has an entry in a table."""
+MOST_BYTES = 1 << 24
+"""Of one image with its border: a small file must not ask for all memory."""
 Taps = list[tuple[int, NDArray[np.int8]]]
 Packed = tuple[NDArray[np.int32], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]
 _WIDTH, _FROM, _FIRST, _LAST, _WEIGHTS, _COLUMN = range(6)
@@ -66,9 +68,9 @@ def _direct_conv(pooled: bool) -> Any:
     def int8_direct_conv(x, y, pixels, offsets, weights, added, scaling, limits, blocks, pitch):  # type: ignore[no-untyped-def]
         """Write the codes of a convolution.
 
-        x: flat bytes. y: flat uint8, `pitch` a pixel. pixels: int32, at least `PIXELS`, where
-        their windows begin; each four in a row are pooled. offsets: int32, of each four inputs in a window. weights: flat int8,
-        of each block (words, vectors, `LANES`, 4). added: int32, one a column. scaling, limits: see `store_codes`. blocks: int64.
+        x: flat bytes. y: flat uint8, `pitch` a pixel. pixels: int32, at least `PIXELS`, where their windows begin; each four are
+        pooled. offsets: int32, of each four inputs in a window. weights: flat int8, of each block (words, vectors, `LANES`, 4).
+        added: int32, one a column. scaling, limits: see `store_codes`. blocks: int64, see `_WIDTH`.
         """
         for n in range(len(blocks)):
             block = blocks[n]
@@ -103,17 +105,18 @@ def int8_depthwise_conv(x, y, pixels, offsets, weights, added, scaling, limits, 
             store_channels(sums, scaling, c, limits, y, at * channels + c, channels, channels - c)
 
 
-def suits(shape: Sequence[int], groups: int, made: Sequence[int], how: Requantization) -> bool:
+def suits(shape: Sequence[int], geometry: Geometry, image: Sequence[int], how: Requantization) -> bool:
     """Tell whether the kernels can do a convolution, and faster than what else there is.
 
     Args:
         shape: of its weights, (out, c / groups, k_h, k_w).
-        groups: of its channels.
-        made: size of the image that it makes, (out, h', w').
+        geometry: of the window.
+        image: (c, h, w).
         how: its sums become codes.
     """
+    groups = geometry.groups
     fills_lanes = groups == 1 or is_depthwise(shape, groups) or 2 * (shape[0] // groups) > LANES
-    return FASTER and fills_lanes and made[1] * made[2] <= MOST_PIXELS and bool((how.shifts >= 32).all())
+    return FASTER and fills_lanes and math.prod(_padded(image, geometry)) <= MOST_BYTES and bool((how.shifts >= 32).all())
 
 
 def is_depthwise(shape: Sequence[int], groups: int) -> bool:
@@ -142,13 +145,14 @@ class Int8DirectConv:
         self._out, self._geometry, self._pools = len(codes), geometry, pools
         self._by_itself = is_depthwise(codes.shape, geometry.groups)
         self._tile = FEW_PIXELS if self._by_itself else PIXELS
-        c, h, w = image
-        self._size = h + 2 * geometry.padding[0], w + 2 * geometry.padding[1], c
+        (c, h, w), self._size = image, _padded(image, geometry)
         taps = _taps(codes, geometry, self._size)
         whole = self._size[:2] == (h, w) and (c % BYTES == 0 if self._by_itself else all(run.shape[1] % 4 == 0 for _, run in taps))
-        self._some = max(1, CHUNK_BYTES // math.prod(self._size))
+        table, self._makes = self._table(codes.shape[2:])
+        self._some = max(1, min(CHUNK_BYTES // math.prod(self._size), CHUNK_PIXELS // max(1, table.size)))
+        images = np.arange(self._some) * math.prod(self._size)
+        self._pixels = (images[:, None] + table).astype(np.int32).reshape(-1)
         self._padded = None if whole else np.full(self._some * math.prod(self._size) + BYTES, zero, np.uint8)
-        self._pixels, self._makes = self._table(codes.shape[2:])
         added = how.added - zero * codes.reshape(self._out, -1).astype(np.int64).sum(axis=1)
         self._offsets, self._weights, self._blocks, columns = (_by_channel if self._by_itself else _by_block)(taps, geometry.groups)
         constants = added, how.factors, how.shifts - 32
@@ -187,8 +191,8 @@ class Int8DirectConv:
         else:
             (int8_direct_conv_pooled if self._pools else int8_direct_conv)(x, y, pixels, *constants, self._blocks, self._out)
 
-    def _table(self, window: Sequence[int]) -> tuple[NDArray[np.int32], tuple[int, int]]:
-        """Return where every pixel's window begins in some images, and the size of an image that is made."""
+    def _table(self, window: Sequence[int]) -> tuple[NDArray[np.int64], tuple[int, int]]:
+        """Return where every pixel's window begins in an image, and the size of the image that is made."""
         reach = [d * (k - 1) + 1 for d, k in zip(self._geometry.dilation, window, strict=True)]
         rows, columns = ((n - r) // s + 1 for n, r, s in zip(self._size, reach, self._geometry.stride, strict=False))
         if self._pools:
@@ -199,8 +203,13 @@ class Int8DirectConv:
             i, j = np.indices((rows, columns))
         _, width, c = self._size
         table = ((i * self._geometry.stride[0] * width + j * self._geometry.stride[1]) * c).reshape(-1)
-        images = np.arange(self._some) * math.prod(self._size)
-        return (images[:, None] + table).astype(np.int32).reshape(-1), (rows, columns)
+        return table, (rows, columns)
+
+
+def _padded(image: Sequence[int], geometry: Geometry) -> tuple[int, int, int]:
+    """Return the size (h, w, c) of an image (c, h, w) with its border."""
+    c, h, w = image
+    return h + 2 * geometry.padding[0], w + 2 * geometry.padding[1], c
 
 
 def _taps(codes: NDArray[np.int8], geometry: Geometry, size: Sequence[int]) -> Taps:

@@ -109,6 +109,7 @@ def test_random_layers(image, window, steps, padding, out, kind, n, zero, limits
 @pytest.mark.parametrize("chunk", [1, 2000])
 def test_a_batch_in_parts_is_the_batch(c, out, groups, chunk, monkeypatch):
     monkeypatch.setattr(int8_direct_conv, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(int8_direct_conv, "CHUNK_PIXELS", chunk)
     for padding in ((0, 0), (1, 1)):
         check(11, (c, 6, 5), random_codes((out, c // groups, 3, 3)), Geometry((1, 1), padding, (1, 1), groups))
 
@@ -136,11 +137,12 @@ def test_nothing_else_is_written(shape, groups, pixels):
 def test_which_layers_it_suits(monkeypatch):
     how = requantization(np.outer([-10_000, 10_000], np.ones(32, int)))
     monkeypatch.setattr(int8_direct_conv, "FASTER", True)
-    assert suits((32, 4, 3, 3), 1, (32, 8, 8), how)
-    assert suits((32, 1, 3, 3), 32, (32, 8, 8), how)
-    assert not suits((32, 4, 3, 3), 32 // (LANES // 2), (32, 8, 8), how), "half of each register or less would be used"
-    assert not suits((32, 4, 3, 3), 1, (32, 1 << 13, 1 << 13), how)
+    image, plain = (4, 8, 8), Geometry()
+    assert suits((32, 4, 3, 3), plain, image, how)
+    assert suits((32, 1, 3, 3), Geometry(groups=32), (32, 8, 8), how)
+    assert not suits((32, 4, 3, 3), Geometry(groups=64 // LANES), image, how), "half of each register or less would be used"
+    assert not suits((32, 4, 3, 3), Geometry(padding=(1024, 1024)), image, how), "the border would take all memory"
     large = Requantization(how.added, how.factors, np.full(32, 31), how.zero, 0, 255)
-    assert not suits((32, 4, 3, 3), 1, (32, 8, 8), large), "the upper half of a product would not hold the result"
+    assert not suits((32, 4, 3, 3), plain, image, large), "the upper half of a product would not hold the result"
     monkeypatch.setattr(int8_direct_conv, "FASTER", False)
-    assert not suits((32, 4, 3, 3), 1, (32, 8, 8), how)
+    assert not suits((32, 4, 3, 3), plain, image, how)

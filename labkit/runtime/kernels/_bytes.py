@@ -38,7 +38,7 @@ def dot(_: Any, a: Any, u: Any, v: Any) -> Any:
     """Return a + the sums of four products of neighbours: `LANES` int32, of unsigned bytes u and signed bytes v, exact."""
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _emit_dot(builder, *args)
+        return emit_dot(builder, *args)
 
     return a(a, u, v), emit
 
@@ -49,7 +49,7 @@ def dot_short(_: Any, a: Any, u: Any, v: Any) -> Any:
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         if VNNI or not _SHUFFLES:
-            return _emit_dot(builder, *args)
+            return emit_dot(builder, *args)
         half, name = ir.VectorType(_I16, 2 * LANES), "avx512" if LANES == 16 else "avx2"
         pairs = emit_call(builder, f"llvm.x86.{name}.pmaddubs.w.512" if LANES == 16 else "llvm.x86.avx2.pmadd.ub.sw", half, list(args[1:]))
         sums = [pairs, ir.Constant(half, [1] * (2 * LANES))]
@@ -58,7 +58,8 @@ def dot_short(_: Any, a: Any, u: Any, v: Any) -> Any:
     return a(a, u, v), emit
 
 
-def _emit_dot(builder: Any, a: Any, u: Any, v: Any) -> Any:
+def emit_dot(builder: Any, a: Any, u: Any, v: Any) -> Any:
+    """Emit what `dot` returns; u and v may be registers of bytes or of words."""
     words = [builder.bitcast(each, a.type) for each in (u, v)]
     if VNNI:
         return emit_call(builder, "llvm.x86.avx512.vpdpbusd.512", a.type, [a, *words])

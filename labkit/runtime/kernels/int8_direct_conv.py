@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from labkit.runtime.kernels._bytes import BYTES, VNNI
 from labkit.runtime.kernels._cache import kernel
-from labkit.runtime.kernels._int_tiles import CHANNELS, add_taps, add_words, largest_of_four, places, repeat, store_channels, store_codes
+from labkit.runtime.kernels._int_codes import store_channels, store_codes
+from labkit.runtime.kernels._int_tiles import CHANNELS, add_taps, add_words, largest_of_four, places, repeat
 from labkit.runtime.kernels._simd import LANES, on_a_line
 from labkit.runtime.kernels._vectors import entry
 from labkit.runtime.kernels.int8_codes import Requantization
@@ -143,22 +144,25 @@ class Int8DirectConv:
         self, codes: NDArray[np.int8], zero: int, geometry: Geometry, image: Sequence[int], how: Requantization, pools: bool
     ) -> None:
         self._out, self._geometry, self._pools = len(codes), geometry, pools
-        self._by_itself = is_depthwise(codes.shape, geometry.groups)
-        self._tile = FEW_PIXELS if self._by_itself else PIXELS
+        by_itself = is_depthwise(codes.shape, geometry.groups)
+        self._tile = FEW_PIXELS if by_itself else PIXELS
         (c, h, w), self._size = image, _padded(image, geometry)
         taps = _taps(codes, geometry, self._size)
-        whole = self._size[:2] == (h, w) and (c % BYTES == 0 if self._by_itself else all(run.shape[1] % 4 == 0 for _, run in taps))
+        whole = self._size[:2] == (h, w) and (c % BYTES == 0 if by_itself else all(run.shape[1] % 4 == 0 for _, run in taps))
         table, self._makes = self._table(codes.shape[2:])
         self._some = max(1, min(CHUNK_BYTES // math.prod(self._size), CHUNK_PIXELS // max(1, table.size)))
         images = np.arange(self._some) * math.prod(self._size)
         self._pixels = (images[:, None] + table).astype(np.int32).reshape(-1)
-        self._padded = None if whole else np.full(self._some * math.prod(self._size) + BYTES, zero, np.uint8)
+        room, (p_h, p_w) = 0 if whole else self._some * math.prod(self._size), geometry.padding
+        self._flat = np.full(room + BYTES, zero, np.uint8)
+        self._inside = None if whole else self._flat[:room].reshape(-1, *self._size)[:, p_h : p_h + h, p_w : p_w + w]
         added = how.added - zero * codes.reshape(self._out, -1).astype(np.int64).sum(axis=1)
-        self._offsets, self._weights, self._blocks, columns = (_by_channel if self._by_itself else _by_block)(taps, geometry.groups)
-        constants = added, how.factors, how.shifts - 32
-        spread = np.where(columns < 0, 0, np.stack(constants)[:, columns]).astype(np.int32)
-        self._added, self._scaling = on_a_line(spread[0]), on_a_line(spread[1:])
-        self._limits = np.array([how.zero, how.low, how.high], np.int32)
+        offsets, weights, blocks, columns = (_by_channel if by_itself else _by_block)(taps, geometry.groups)
+        constants = np.where(columns < 0, 0, np.stack([added, how.factors, how.shifts - 32])[:, columns]).astype(np.int32)
+        limits = np.array([how.zero, how.low, how.high], np.int32)
+        last = (self._out,) if by_itself else (blocks, self._out)
+        self._constants = offsets, weights, on_a_line(constants[0]), on_a_line(constants[1:]), limits, *last
+        self._kernel = int8_depthwise_conv if by_itself else int8_direct_conv_pooled if pools else int8_direct_conv
 
     def __call__(self, x: Bytes) -> Bytes:
         """Return the codes."""
@@ -170,26 +174,17 @@ class Int8DirectConv:
     def _chunk(self, x: Bytes, y: Bytes) -> None:
         """Do some images."""
         pixels = self._pixels[: len(x) * (len(self._pixels) // self._some)]
-        if self._padded is None:
-            x = np.ascontiguousarray(x)
+        if self._inside is None:
+            flat = np.ascontiguousarray(x).reshape(-1)
         else:
-            (_, h, w, _), (p_h, p_w) = x.shape, self._geometry.padding
-            inside = self._padded[: self._some * math.prod(self._size)].reshape(-1, *self._size)
-            inside[: len(x), p_h : p_h + h, p_w : p_w + w] = x
-            x = self._padded
+            self._inside[: len(x)] = x
+            flat = self._flat
         if len(pixels) < self._tile:
             few = np.empty(self._tile * self._out, np.uint8)
-            self._run(x.reshape(-1), few, np.resize(pixels, self._tile))
+            self._kernel(flat, few, np.resize(pixels, self._tile), *self._constants)
             y[:] = few[: y.size]
         else:
-            self._run(x.reshape(-1), y, pixels)
-
-    def _run(self, x: Bytes, y: Bytes, pixels: NDArray[np.int32]) -> None:
-        constants = self._offsets, self._weights, self._added, self._scaling, self._limits
-        if self._by_itself:
-            int8_depthwise_conv(x, y, pixels, *constants, self._out)
-        else:
-            (int8_direct_conv_pooled if self._pools else int8_direct_conv)(x, y, pixels, *constants, self._blocks, self._out)
+            self._kernel(flat, y, pixels, *self._constants)
 
     def _table(self, window: Sequence[int]) -> tuple[NDArray[np.int64], tuple[int, int]]:
         """Return where every pixel's window begins in an image, and the size of the image that is made."""

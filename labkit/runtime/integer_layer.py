@@ -17,7 +17,6 @@ from labkit.formats.linear import LinearTensor
 from labkit.runtime.integer_ops import Rescale, known, pooled, requantization
 from labkit.runtime.kernels import int8_direct_conv, int8_onednn
 from labkit.runtime.kernels._bytes import VNNI
-from labkit.runtime.kernels.dense import is_misread
 from labkit.runtime.kernels.int8_conv import WindowSums
 from labkit.runtime.kernels.int8_direct_conv import Int8DirectConv
 from labkit.runtime.kernels.int8_linear import BlockInt8Linear, check_reach
@@ -68,8 +67,8 @@ class IntegerLayer:
                 self._codes = Int8DirectConv(codes, read.zero, _geometry(step), shape, how, pools)
                 self._pool = None if pools else self._pool
                 return
-            self._rescale, self._codes = Rescale(how), None if step.codes.exact else self._fast(codes, shape, read)
-        self._sums = _sums(step, codes if self._zeros is None else self._with_ones(codes), read.zero, shape)
+            self._rescale, self._codes = Rescale(how), None if step.codes.exact else self._fast(codes, shapes, read)
+        self._sums = _sums(step, codes if self._zeros is None else self._with_ones(codes), read.zero, shapes)
 
     def __call__(self, x: Bytes) -> Any:
         """Return the codes of a batch, (n, h, w, c) or (n, features), or the floats, (n, c, h, w) or (n, features)."""
@@ -89,11 +88,11 @@ class IntegerLayer:
         floats = np.clip(exact * self._scales, self._step.low, self._step.high).astype(np.float32)
         return floats if floats.ndim == 2 else np.ascontiguousarray(floats.transpose(0, 3, 1, 2))
 
-    def _fast(self, codes: NDArray[np.int8], shape: Shape, read: Affine) -> Call | None:
+    def _fast(self, codes: NDArray[np.int8], shapes: Sequence[Shape], read: Affine) -> Call | None:
         """Return the call that lets oneDNN write codes; None where it cannot do what the step asks for."""
-        step, makes = self._step, known(self._step.codes)
+        step, makes, (shape, made) = self._step, known(self._step.codes), shapes[:2]
         limits = (step.low, step.high) in ((-INF, INF), (0.0, INF)) or (step.low == 0.0 and step.high < INF)
-        misread = step.op == "conv" and is_misread(step, shape)
+        misread = step.op == "conv" and int8_onednn.is_misread(made)
         if self._zeros is not None or not limits or misread or not int8_onednn.is_exact(codes):
             return None
         weight = (self._scales / read.scale).astype(np.float32)
@@ -123,12 +122,12 @@ class IntegerLayer:
         return left.reshape(*sums.shape[:-1], -1).astype(np.int32)
 
 
-def _sums(step: Step, codes: NDArray[np.int8], zero: int, shape: Shape) -> Call:
+def _sums(step: Step, codes: NDArray[np.int8], zero: int, shapes: Sequence[Shape]) -> Call:
     """Return x → Σ q_w · (q_x - zero), (n, …, out) whole numbers, by what is fastest here."""
     if step.op == "linear":
         return linear_sums(codes, zero)
-    if int8_onednn.is_exact(codes) and not is_misread(step, shape):
-        return int8_onednn.conv_sums(codes, zero, _geometry(step), shape)
+    if int8_onednn.is_exact(codes) and not int8_onednn.is_misread(shapes[1]):
+        return int8_onednn.conv_sums(codes, zero, _geometry(step), shapes[0])
     return WindowSums(codes, zero, _geometry(step))
 
 

@@ -179,6 +179,23 @@ def test_a_program_is_saved_whole_and_names_what_it_is(tmp_path):
     assert names[-1] == "in and out"
 
 
+@pytest.mark.usefixtures("_engine")
+@pytest.mark.parametrize(
+    ("image", "shape", "geometry"),
+    [
+        ((2, 10, 4), (10, 1, 1, 3), {"stride": (1, 3), "padding": (2, 0), "groups": 2}),
+        ((3, 7, 3), (6, 1, 1, 3), {"stride": (1, 3), "padding": (0, 1), "groups": 3}),
+        ((2, 11, 1), (2, 2, 3, 2), {"stride": (3, 2), "padding": (2, 1), "dilation": (1, 2)}),
+    ],
+)
+def test_an_image_of_a_single_column_is_not_misread(image, shape, geometry):
+    rng = np.random.default_rng(0)
+    weight = LinearTensor.pack(rng.integers(-127, 128, shape), 0.002)
+    step = Step("conv", "conv", (0,), weight, np.zeros(shape[0], np.int32), kernel=shape[2:], **geometry)
+    program, x = layer_program(rng, step, image), pictures(9, image)
+    assert (program(x) == simulate(program.steps, x)).all()
+
+
 def test_pooling_that_limits_is_not_done_on_sums():
     model = lively(nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(4, 2, 1)))
     program, x = compile(model, pictures(1), "int8", calibration=pictures(40)), pictures(7, seed=3)

@@ -1,6 +1,7 @@
 """Integer convolutions and linear layers: bytes by int8 weights into int32, requantized.
 
-The sums are oneDNN's where they are proven exact, else our kernels'.
+Convolutions go from bytes to bytes by our kernel where that is faster, exact and fast ones alike. Other sums are oneDNN's where
+they are proven exact, else our kernels'.
 """
 
 import math
@@ -13,16 +14,20 @@ from numpy.typing import NDArray
 
 from labkit.formats.block_int8 import BlockInt8Tensor
 from labkit.formats.linear import LinearTensor
-from labkit.runtime.integer_ops import Rescale, known, pooled
-from labkit.runtime.kernels import int8_onednn
-from labkit.runtime.kernels.dense import is_misread
+from labkit.runtime.integer_ops import Rescale, known, pooled, requantization
+from labkit.runtime.kernels import int8_direct_conv, int8_onednn
+from labkit.runtime.kernels._bytes import VNNI
 from labkit.runtime.kernels.int8_conv import WindowSums
+from labkit.runtime.kernels.int8_direct_conv import Int8DirectConv
 from labkit.runtime.kernels.int8_linear import BlockInt8Linear, check_reach
 from labkit.runtime.kernels.int8_onednn import Bytes, Geometry, Scales
 from labkit.runtime.steps import INF, Affine, Shape, Step
 
 BLOCK_DENSITY = 0.6
 """A linear layer with at most this share of its blocks of four inputs is faster by our kernel than by oneDNN's dense one."""
+
+SMALL_LINEAR = 1 << 15
+"""So is one of at most so many weights, whose products take less time than oneDNN takes to be called."""
 
 CHUNK_BYTES = 32 << 20
 """Of sums that are made before they become codes: a large batch must not take all memory."""
@@ -53,9 +58,17 @@ class IntegerLayer:
         self._added = np.zeros(len(codes), np.int64) if step.bias is None else step.bias.astype(np.int64)
         check_reach(codes, self._widest(codes))
         self._some = max(1, CHUNK_BYTES // (4 * math.prod(made)))
-        self._rescale = None if step.codes is None else Rescale(step, [scale / step.codes.scale for scale in self._scales], self._added)
-        self._codes = None if step.codes is None or step.codes.exact else self._fast(codes, shape, read)
-        self._sums = _sums(step, codes if self._zeros is None else self._with_ones(codes), read.zero, shape)
+        self._codes: Call | None = None
+        self._rescale: Rescale | None = None
+        if step.codes is not None:
+            how = requantization(step, [scale / step.codes.scale for scale in self._scales], self._added)
+            if step.op == "conv" and self._zeros is None and int8_direct_conv.suits(codes.shape, _geometry(step), shape, how):
+                pools = pool is not None and _halves(pool, made, shapes[-1]) and not int8_direct_conv.is_depthwise(codes.shape, step.groups)
+                self._codes = Int8DirectConv(codes, read.zero, _geometry(step), shape, how, pools)
+                self._pool = None if pools else self._pool
+                return
+            self._rescale, self._codes = Rescale(how), None if step.codes.exact else self._fast(codes, shapes, read)
+        self._sums = _sums(step, codes if self._zeros is None else self._with_ones(codes), read.zero, shapes)
 
     def __call__(self, x: Bytes) -> Any:
         """Return the codes of a batch, (n, h, w, c) or (n, features), or the floats, (n, c, h, w) or (n, features)."""
@@ -75,11 +88,11 @@ class IntegerLayer:
         floats = np.clip(exact * self._scales, self._step.low, self._step.high).astype(np.float32)
         return floats if floats.ndim == 2 else np.ascontiguousarray(floats.transpose(0, 3, 1, 2))
 
-    def _fast(self, codes: NDArray[np.int8], shape: Shape, read: Affine) -> Call | None:
+    def _fast(self, codes: NDArray[np.int8], shapes: Sequence[Shape], read: Affine) -> Call | None:
         """Return the call that lets oneDNN write codes; None where it cannot do what the step asks for."""
-        step, makes = self._step, known(self._step.codes)
+        step, makes, (shape, made) = self._step, known(self._step.codes), shapes[:2]
         limits = (step.low, step.high) in ((-INF, INF), (0.0, INF)) or (step.low == 0.0 and step.high < INF)
-        misread = step.op == "conv" and is_misread(step, shape)
+        misread = step.op == "conv" and int8_onednn.is_misread(made)
         if self._zeros is not None or not limits or misread or not int8_onednn.is_exact(codes):
             return None
         weight = (self._scales / read.scale).astype(np.float32)
@@ -109,21 +122,27 @@ class IntegerLayer:
         return left.reshape(*sums.shape[:-1], -1).astype(np.int32)
 
 
-def _sums(step: Step, codes: NDArray[np.int8], zero: int, shape: Shape) -> Call:
+def _sums(step: Step, codes: NDArray[np.int8], zero: int, shapes: Sequence[Shape]) -> Call:
     """Return x → Σ q_w · (q_x - zero), (n, …, out) whole numbers, by what is fastest here."""
     if step.op == "linear":
         return linear_sums(codes, zero)
-    if int8_onednn.is_exact(codes) and not is_misread(step, shape):
-        return int8_onednn.conv_sums(codes, zero, _geometry(step), shape)
+    if int8_onednn.is_exact(codes) and not int8_onednn.is_misread(shapes[1]):
+        return int8_onednn.conv_sums(codes, zero, _geometry(step), shapes[0])
     return WindowSums(codes, zero, _geometry(step))
 
 
 def linear_sums(codes: NDArray[np.int8], zero: int = 0) -> Call:
     """Return x (n, inputs) → Σ codes · (x - zero), exact whole numbers (n, out) in float32 or int32, by what is fastest here."""
     blocks = np.pad(codes, ((0, 0), (0, -codes.shape[1] % 4))).reshape(len(codes), -1, 4).any(axis=2)
-    if int8_onednn.is_exact(codes) and blocks.mean() > BLOCK_DENSITY:
+    small = VNNI and codes.size <= SMALL_LINEAR
+    if not small and int8_onednn.is_exact(codes) and blocks.mean() > BLOCK_DENSITY:
         return int8_onednn.linear_sums(codes, zero)
     return BlockInt8Linear(codes, (-zero * codes.astype(np.int64).sum(axis=1)).astype(np.int32))
+
+
+def _halves(pool: Step, image: Shape, made: Shape) -> bool:
+    """Tell whether a max pooling takes each square of four pixels, and no part of one."""
+    return pool.kernel == pool.stride == (2, 2) and pool.padding == (0, 0) and made[1:] == (image[1] // 2, image[2] // 2)
 
 
 def _geometry(step: Step) -> Geometry:

@@ -14,7 +14,7 @@ from labkit.core.errors import ModelError
 from labkit.runtime.affine import code_limits
 from labkit.runtime.kernels import int8_codes
 from labkit.runtime.kernels._simd import LANES
-from labkit.runtime.kernels.int8_codes import multiplier_of
+from labkit.runtime.kernels.int8_codes import Requantization, multiplier_of
 from labkit.runtime.kernels.int8_onednn import Bytes
 from labkit.runtime.steps import Affine, Shape, Step
 
@@ -27,18 +27,31 @@ Call = Callable[..., Any]
 class Rescale:
     """Requantization of sums whose last dimension has the channels."""
 
-    def __init__(self, step: Step, scales: Sequence[float], added: NDArray[np.int64]) -> None:
-        pairs = [multiplier_of(float(scale), step.name) for scale in scales]
-        table = np.array([*zip(*pairs, strict=True)], np.int64).reshape(2, -1)
-        columns = np.stack([added, *table]).astype(np.int32)
+    def __init__(self, how: Requantization) -> None:
+        columns = np.stack([how.added, how.factors, how.shifts]).astype(np.int32)
         period = math.lcm(columns.shape[1], LANES)
         self._columns = [np.tile(each, period // columns.shape[1]) for each in columns]
-        self._limits = known(step.codes).zero, *code_limits(step)
+        self._limits = how.zero, how.low, how.high
 
     def __call__(self, sums: NDArray[Any]) -> Bytes:
         y = np.empty(sums.shape, np.uint8)
         int8_codes.requantize(sums.reshape(-1), *self._columns, *self._limits, y.reshape(-1))
         return y
+
+
+def requantization(step: Step, scales: Sequence[float], added: NDArray[np.int64]) -> Requantization:
+    """Return how a step's sums become codes.
+
+    Args:
+        step: what makes codes.
+        scales: of each channel's sums, over the scale of the codes.
+        added: to each channel's sums.
+
+    Raises:
+        ModelError: a scale is out of range.
+    """
+    factors, shifts = np.array([multiplier_of(float(scale), step.name) for scale in scales], np.int64).reshape(-1, 2).T
+    return Requantization(added, factors, shifts, known(step.codes).zero, *code_limits(step))
 
 
 def quantize(step: Step, x: NDArray[np.float32]) -> Bytes:
@@ -93,7 +106,7 @@ def _average_pool(step: Step, shapes: Sequence[Shape], read: Sequence[Affine]) -
         [-(-(n + 1) * size // parts) - n * size // parts for n in range(parts)] for size, parts in ((height, down), (width, across))
     )
     scales = [read[0].scale / (a * b * makes.scale) for a in rows for b in columns for _ in range(channels)]
-    rescale = Rescale(step, scales, np.zeros(len(scales), np.int64))
+    rescale = Rescale(requantization(step, scales, np.zeros(len(scales), np.int64)))
 
     def call(x: Bytes) -> Bytes:
         sums = np.empty((len(x), down, across, channels), np.int32)
@@ -107,7 +120,7 @@ def _concat(step: Step, shapes: Sequence[Shape], read: Sequence[Affine]) -> Call
     """Codes of another scale are looked up in a table of all 256."""
     tables = []
     for each in read:
-        rescale = Rescale(step, [each.scale / known(step.codes).scale], np.zeros(1, np.int64))
+        rescale = Rescale(requantization(step, [each.scale / known(step.codes).scale], np.zeros(1, np.int64)))
         tables.append(rescale(np.arange(256, dtype=np.int32) - np.int32(each.zero)))
     return lambda *parts: np.concatenate([table[part] for table, part in zip(tables, parts, strict=True)], axis=-1)
 

@@ -49,7 +49,7 @@ def compile(  # noqa: A001  # what it is called everywhere
             zeros: at once, and the same on every machine. Or one of `FORMATS` for all weights. A weight that has a coded value
             in `Compressed.values` keeps that, whatever is asked for, and a batch norm behind it stays a step of its own. "int8"
             makes everything between input and output integers, bit for bit what `labkit.runtime.simulation` says; "int8_fast"
-            lets oneDNN round, within one code of a layer's exact result.
+            lets oneDNN round where that is faster, within one code of a layer's exact result.
         inputs: "float32", or "int8": linear layers whose weights are codes of at most four bits round each sample's inputs to
             bytes by its largest value, which makes their products those of integers; see `labkit.runtime.coded`.
         calibration: float32 images (n, …) as the network gets them, a few hundred, for the integer formats: each activation

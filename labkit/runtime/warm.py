@@ -80,19 +80,29 @@ def _grouped(bits: int, group: int) -> LinearTensor:
 
 
 def _run_integers(count: int) -> None:
-    """Run a small program of integers on so many images."""
-    codes, weight, bias = Affine(1.0, 0), LinearTensor.pack(np.ones((8, 1, 1, 1)), 1.0), np.zeros(8, np.int32)
+    """Run a small program of integers on so many images.
+
+    The convolutions of scale 1/4 go from bytes to bytes where that is faster, those of scale 1 by sums.
+    """
+    codes, bias = Affine(1.0, 0), np.zeros(8, np.int32)
+    halves: dict[str, Any] = {"kernel": (2, 2), "stride": (2, 2)}
+    first, whole = LinearTensor.pack(np.ones((8, 1, 1, 1)), 0.25), LinearTensor.pack(np.ones((8, 8, 1, 1)), 1.0)
+    quarter, single = LinearTensor.pack(np.ones((8, 8, 1, 1)), 0.25), LinearTensor.pack(np.ones((8, 1, 1, 1)), 0.25)
     steps = [
         Step("quantize", "input", (0,), codes=codes),
-        Step("conv", "conv", (1,), weight, bias, codes=codes),
-        Step("max_pool", "on sums", (2,), kernel=(2, 2), stride=(2, 2), codes=codes),
-        Step("add", "add", (3, 3), codes=codes),
-        Step("max_pool", "on codes", (4,), kernel=(2, 2), stride=(2, 2), codes=codes),
-        Step("average_pool", "mean", (5,), codes=codes),
-        Step("flatten", "flatten", (6,), codes=codes),
-        Step("linear", "fc", (7,), BlockInt8Tensor.pack(np.zeros((8, 8), np.int8), 1.0), bias),
+        Step("conv", "pools", (1,), first, bias, codes=codes),
+        Step("max_pool", "in registers", (2,), **halves, codes=codes),
+        Step("conv", "plain", (3,), quarter, bias, codes=codes),
+        Step("conv", "depthwise", (4,), single, bias, groups=8, codes=codes),
+        Step("conv", "sums", (5,), whole, bias, codes=codes),
+        Step("max_pool", "on sums", (6,), **halves, codes=codes),
+        Step("add", "add", (7, 7), codes=codes),
+        Step("max_pool", "on codes", (8,), **halves, codes=codes),
+        Step("average_pool", "mean", (9,), codes=codes),
+        Step("flatten", "flatten", (10,), codes=codes),
+        Step("linear", "fc", (11,), BlockInt8Tensor.pack(np.zeros((8, 8), np.int8), 1.0), bias),
     ]
-    Program(steps, (1, 4, 4))(np.zeros((count, 1, 4, 4), np.float32))
+    Program(steps, (1, 8, 8))(np.zeros((count, 1, 8, 8), np.float32))
 
 
 def _run(step: Step) -> None:

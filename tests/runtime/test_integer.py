@@ -16,7 +16,7 @@ from labkit.formats.file import from_bytes, to_bytes
 from labkit.formats.linear import LinearTensor
 from labkit.runtime import Program, compile, integer_layer  # noqa: A004
 from labkit.runtime.integer import lower
-from labkit.runtime.kernels import int8_onednn
+from labkit.runtime.kernels import int8_direct_conv, int8_onednn
 from labkit.runtime.simulation import simulate
 from labkit.runtime.steps import Affine, Step
 from tests.models.networks import lively
@@ -28,9 +28,10 @@ def pictures(count, shape=(3, 9, 8), seed=0):
     return np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32)
 
 
-@pytest.fixture(params=["oneDNN", "ours"])
+@pytest.fixture(params=["direct", "oneDNN", "ours"])
 def _engine(request, monkeypatch):
-    """Run a test with the delegate, and once more with it hidden."""
+    """Run a test with convolutions from bytes to bytes, with the delegate, and once more with both hidden."""
+    monkeypatch.setattr(int8_direct_conv, "FASTER", request.param == "direct")
     if request.param == "ours":
         monkeypatch.setattr(int8_onednn, "_OPERATIONS", ("no_such_operation",))
     elif not int8_onednn.is_there():
@@ -176,6 +177,23 @@ def test_a_program_is_saved_whole_and_names_what_it_is(tmp_path):
     names = [name for name, _ in program.profile(x)]
     assert names[:4] == ["input", "conv1", "conv2+pool2", "conv3"]
     assert names[-1] == "in and out"
+
+
+@pytest.mark.usefixtures("_engine")
+@pytest.mark.parametrize(
+    ("image", "shape", "geometry"),
+    [
+        ((2, 10, 4), (10, 1, 1, 3), {"stride": (1, 3), "padding": (2, 0), "groups": 2}),
+        ((3, 7, 3), (6, 1, 1, 3), {"stride": (1, 3), "padding": (0, 1), "groups": 3}),
+        ((2, 11, 1), (2, 2, 3, 2), {"stride": (3, 2), "padding": (2, 1), "dilation": (1, 2)}),
+    ],
+)
+def test_an_image_of_a_single_column_is_not_misread(image, shape, geometry):
+    rng = np.random.default_rng(0)
+    weight = LinearTensor.pack(rng.integers(-127, 128, shape), 0.002)
+    step = Step("conv", "conv", (0,), weight, np.zeros(shape[0], np.int32), kernel=shape[2:], **geometry)
+    program, x = layer_program(rng, step, image), pictures(9, image)
+    assert (program(x) == simulate(program.steps, x)).all()
 
 
 def test_pooling_that_limits_is_not_done_on_sums():

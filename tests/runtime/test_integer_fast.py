@@ -10,7 +10,7 @@ from labkit.models import zoo
 from labkit.runtime import Program, compile  # noqa: A004
 from labkit.runtime.affine import value_codes
 from labkit.runtime.integer import lower
-from labkit.runtime.kernels import int8_onednn
+from labkit.runtime.kernels import int8_direct_conv, int8_onednn
 from labkit.runtime.simulation import simulate, simulated_step, simulated_values
 from labkit.runtime.steps import Step, value_shapes
 from tests.models.networks import lively
@@ -42,6 +42,7 @@ def test_a_fast_program_is_about_the_exact_one(name):
 @pytest.mark.parametrize("name", zoo.names())
 def test_fast_codes_are_within_one_of_the_exact_ones_layer_by_layer(name, monkeypatch):
     exact, test = calibrated(name)
+    monkeypatch.setattr(int8_direct_conv, "FASTER", False)
     delegated = []
     for way in ("conv_codes", "linear_codes"):
         make = getattr(int8_onednn, way)
@@ -49,6 +50,13 @@ def test_fast_codes_are_within_one_of_the_exact_ones_layer_by_layer(name, monkey
     check_fast_codes(exact, test[:50].tensor().numpy())
     if int8_onednn.is_there():
         assert len(delegated) == sum(step.weight is not None for step in exact.steps[:-1]), "every layer but the last has a fast way"
+
+
+def test_fast_codes_are_the_exact_ones_where_our_kernel_is_faster(monkeypatch):
+    monkeypatch.setattr(int8_direct_conv, "FASTER", True)
+    (exact, test), (fast, _) = (calibrated("mobilenet-small", formats) for formats in ("int8", "int8_fast"))
+    x = test[:300].tensor().numpy()
+    assert (fast(x) == exact(x)).all()
 
 
 @pytest.mark.long

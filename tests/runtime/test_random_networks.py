@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from labkit.core.errors import ModelError
 from labkit.formats import formats
 from labkit.runtime.calibrate import activation_ranges, activations_of
-from labkit.runtime.kernels import reference
+from labkit.runtime.kernels import int8_direct_conv, reference
 from labkit.runtime.program import Program
 from labkit.runtime.quantize import as_integers
 from labkit.runtime.simulation import simulate
@@ -59,16 +59,23 @@ def program_of(steps, image):
 
 
 def check_integers(network, count):
+    """A program, with convolutions from bytes to bytes and without, and what its file holds equal the simulation."""
     steps, image = integers_of(network)
-    program, x = program_of(steps, image), batch_of(count, image, seed=2)
+    x = batch_of(count, image, seed=2)
     want = simulate(steps, x)
-    np.testing.assert_array_equal(program(x), want)
+    for direct in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(int8_direct_conv, "FASTER", direct)
+            program = program_of(steps, image)
+            np.testing.assert_array_equal(program(x), want)
     np.testing.assert_array_equal(Program.from_bytes(program._file)(x), want)
 
 
 def check_fast(network, count):
     steps, image = integers_of(network)
-    check_fast_codes(program_of(steps, image), batch_of(count, image, seed=2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(int8_direct_conv, "FASTER", False)
+        check_fast_codes(program_of(steps, image), batch_of(count, image, seed=2))
 
 
 @given(network=FLOATS.flatmap(networks), count=BATCHES)

@@ -15,12 +15,25 @@ from labkit.core.progress import Progress
 from labkit.formats.csr import CsrTensor
 from labkit.formats.n_m import NMTensor
 from labkit.runtime import packed
-from labkit.runtime.kernels import _cache, byte_lookup_linear, csr_linear, lookup_linear, n_m_linear, transpose, vector_linear, xnor_linear
+from labkit.runtime.kernels import (
+    _cache,
+    byte_lookup_linear,
+    csr_linear,
+    int8_codes,
+    int8_direct_conv,
+    int8_linear,
+    lookup_linear,
+    n_m_linear,
+    transpose,
+    vector_linear,
+    xnor_linear,
+)
 from labkit.runtime.kernels._simd import LANES
 from labkit.runtime.steps import Step
 from labkit.runtime.warm import warm
 from tests.formats import coded as made
 from tests.formats.test_n_m import n_m_weight
+from tests.runtime.integers import calibrated
 from tests.runtime.test_coded import BYTE_LOOKUPS
 from tests.runtime.test_packed import block_weight
 
@@ -148,4 +161,16 @@ def test_after_warm_no_layer_compiles_anything():
             for count in (1, LANES, 64):
                 layer(np.ones((count, 300), np.float32))
     xnor_linear.XnorLinear(made.binary(rng, (40, 300)))(np.ones((3, 300), np.float32))
+    assert [len(kernel.signatures) for kernel in kernels] == before
+
+
+def test_after_warm_no_integer_network_compiles_anything():
+    warm()
+    kernels = dispatchers(int8_codes, int8_direct_conv, int8_linear, transpose)
+    before = [len(kernel.signatures) for kernel in kernels]
+    assert {"int8_direct_conv", "int8_depthwise_conv", "requantize", "add"} <= {kernel.py_func.__name__ for kernel in kernels}
+    for name in ("vgg-small-bn", "mobilenet-small"):
+        program, test = calibrated(name)
+        program(test[:1].tensor().numpy())
+        program(test[:64].tensor().numpy())
     assert [len(kernel.signatures) for kernel in kernels] == before

@@ -14,8 +14,10 @@ from labkit.runtime.kernels._vectors import Vector, emit_address, emit_call, emi
 BYTES = 4 * LANES
 COUNTS = "+avx512vpopcntdq" in FEATURES
 """Whether one instruction counts the bits of words; without it, counting those of bytes is cheaper."""
-_VNNI, _AVX512BW, _AVX2 = ("+" + name in FEATURES.split(",") for name in ("avx512vnni", "avx512bw", "avx2"))
-_SHUFFLES = _AVX512BW if LANES == 16 else _AVX2 and LANES == 8
+VNNI = LANES == 16 and "+avx512vnni" in FEATURES.split(",")
+"""Whether one instruction does `dot`."""
+AVX512BW, _AVX2 = ("+" + name in FEATURES.split(",") for name in ("avx512bw", "avx2"))
+_SHUFFLES = AVX512BW if LANES == 16 else _AVX2 and LANES == 8
 """Whether registers of bytes and of 16-bit numbers have instructions of their own."""
 _MADD = "llvm.x86.avx512.pmaddw.d.512" if LANES == 16 else "llvm.x86.avx2.pmadd.wd"
 _I16, _I32 = ir.IntType(16), ir.IntType(32)
@@ -36,7 +38,7 @@ def dot(_: Any, a: Any, u: Any, v: Any) -> Any:
     """Return a + the sums of four products of neighbours: `LANES` int32, of unsigned bytes u and signed bytes v, exact."""
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _emit_dot(builder, *args)
+        return emit_dot(builder, *args)
 
     return a(a, u, v), emit
 
@@ -46,8 +48,8 @@ def dot_short(_: Any, a: Any, u: Any, v: Any) -> Any:
     """Return what `dot` returns, where no u is above 127: then two products fit 16 bits, and fewer instructions do."""
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        if _VNNI or not _SHUFFLES:
-            return _emit_dot(builder, *args)
+        if VNNI or not _SHUFFLES:
+            return emit_dot(builder, *args)
         half, name = ir.VectorType(_I16, 2 * LANES), "avx512" if LANES == 16 else "avx2"
         pairs = emit_call(builder, f"llvm.x86.{name}.pmaddubs.w.512" if LANES == 16 else "llvm.x86.avx2.pmadd.ub.sw", half, list(args[1:]))
         sums = [pairs, ir.Constant(half, [1] * (2 * LANES))]
@@ -56,9 +58,10 @@ def dot_short(_: Any, a: Any, u: Any, v: Any) -> Any:
     return a(a, u, v), emit
 
 
-def _emit_dot(builder: Any, a: Any, u: Any, v: Any) -> Any:
+def emit_dot(builder: Any, a: Any, u: Any, v: Any) -> Any:
+    """Emit what `dot` returns; u and v may be registers of bytes or of words."""
     words = [builder.bitcast(each, a.type) for each in (u, v)]
-    if _VNNI and LANES == 16:
+    if VNNI:
         return emit_call(builder, "llvm.x86.avx512.vpdpbusd.512", a.type, [a, *words])
     return (_dot_of_pairs if _SHUFFLES else _dot_of_words)(builder, a, words)
 

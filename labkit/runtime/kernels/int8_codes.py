@@ -5,11 +5,13 @@ Source     Jacob et al. 2017, arXiv:1712.05877; one rounding: halves go up.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numpy.typing import NDArray
 
 from labkit.core.errors import ModelError
 from labkit.runtime.kernels._cache import kernel
@@ -18,6 +20,24 @@ from labkit.runtime.kernels._vectors import Vector, emit_call, emit_repeat, load
 
 ADD_BITS = 30
 """Bits behind the point of the two factors of a residual addition."""
+
+
+@dataclass(frozen=True)
+class Requantization:
+    """How sums become codes, by card `requantize`.
+
+    Attributes:
+        added: int64 (out,), added to the sums before.
+        factors, shifts: int64 (out,); see `multiplier_of`.
+        zero, low, high: codes.
+    """
+
+    added: NDArray[np.int64]
+    factors: NDArray[np.int64]
+    shifts: NDArray[np.int64]
+    zero: int
+    low: int
+    high: int
 
 
 @kernel
@@ -72,22 +92,44 @@ def _rounded(_: Any, sums: Any, added: Any, factors: Any, shifts: Any) -> Any:
 @inline
 def _limited(_: Any, value: Any, zero: Any, low: Any, high: Any) -> Any:
     """Return value + zero, limited to [low, high], as uint8."""
-    out = Vector(types.uint8, value.lanes)
+    out, kind = Vector(types.uint8, value.lanes), f"v{value.lanes}i{value.dtype.bitwidth}"
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        zeros, lows, highs = (emit_repeat(builder, each, value.lanes) for each in args[1:])
-        above = emit_call(builder, f"llvm.smax.v{value.lanes}i64", value.ir, [builder.add(args[0], zeros), lows])
-        return builder.trunc(emit_call(builder, f"llvm.smin.v{value.lanes}i64", value.ir, [above, highs]), out.ir)
+        ends = [builder.trunc(each, value.ir.element) if value.dtype.bitwidth < 64 else each for each in args[1:]]
+        zeros, lows, highs = (emit_repeat(builder, each, value.lanes) for each in ends)
+        above = emit_call(builder, f"llvm.smax.{kind}", value.ir, [builder.add(args[0], zeros), lows])
+        return builder.trunc(emit_call(builder, f"llvm.smin.{kind}", value.ir, [above, highs]), out.ir)
 
     return out(value, types.int64, types.int64, types.int64), emit
 
 
 @kernel
 def add(a, b, y, zeros, factors, zero, low, high):  # type: ignore[no-untyped-def]
-    """Write limited ((((a - zeros[0]) · factors[0] + (b - zeros[1]) · factors[1] + 2^29) >> 30) + zero); bytes and int64."""
-    for n in range(y.size):
-        wide = (np.int64(a[n]) - zeros[0]) * factors[0] + (np.int64(b[n]) - zeros[1]) * factors[1]
-        y[n] = min(max(((wide + (1 << (ADD_BITS - 1))) >> ADD_BITS) + zero, low), high)
+    """Write limited ((((a - zeros[0]) · factors[0] + (b - zeros[1]) · factors[1] + 2^29) >> 30) + zero); bytes and int64.
+
+    Factors of 2^32 and more, of codes that are much coarser than the sum's, go one by one.
+    """
+    fixed = (zero << ADD_BITS) + (1 << (ADD_BITS - 1)) - zeros[0] * factors[0] - zeros[1] * factors[1]
+    whole = y.size // LANES * LANES if max(factors[0], factors[1]) < 1 << 32 else 0
+    for n in range(0, whole, LANES):
+        store(y, n, _limited(_weighted(load(a, n, LANES), load(b, n, LANES), factors[0], factors[1], fixed), 0, low, high))
+    for n in range(whole, y.size):
+        y[n] = min(max((np.int64(a[n]) * factors[0] + np.int64(b[n]) * factors[1] + fixed) >> ADD_BITS, low), high)
+
+
+@inline
+def _weighted(_: Any, a: Any, b: Any, left: Any, right: Any, fixed: Any) -> Any:
+    """Return (a · left + b · right + fixed) >> `ADD_BITS` of bytes and factors below 2^32, as int32."""
+    wide, out = ir.VectorType(ir.IntType(64), a.lanes), Vector(types.int32, a.lanes)
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        below = ir.Constant(wide, [(1 << 32) - 1] * a.lanes)  # says that one instruction does the product
+        factors = [builder.and_(emit_repeat(builder, each, a.lanes), below) for each in args[2:4]]
+        products = [builder.mul(builder.zext(each, wide), factor) for each, factor in zip(args[:2], factors, strict=True)]
+        total = builder.add(builder.add(*products), emit_repeat(builder, args[4], a.lanes))
+        return builder.trunc(builder.ashr(total, ir.Constant(wide, [ADD_BITS] * a.lanes)), out.ir)
+
+    return out(a, b, types.int64, types.int64, types.int64), emit
 
 
 @kernel

@@ -83,6 +83,14 @@ def is_exact(codes: NDArray[np.int8]) -> bool:
     return int(np.abs(codes.astype(np.int16)).max(initial=0)) <= _PAIR_SAFE or _keeps_pairs()
 
 
+def is_misread(made: Sequence[int]) -> bool:
+    """Tell whether a convolution that makes an image (out, h, w) may not be trusted: it has a single row or column.
+
+    Some sums are then of anything, mostly with strides above 1 (torch 2.14, one in two hundred random geometries).
+    """
+    return 1 in made[1:]
+
+
 @cache
 def _keeps_pairs() -> bool:
     """Tell whether this processor sums products of bytes without saturating at 16 bits, by trying the largest."""

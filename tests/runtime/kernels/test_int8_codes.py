@@ -130,14 +130,17 @@ def test_window_sums_divide_the_image_as_torch_does(parts):
         np.testing.assert_allclose(y.transpose(0, 3, 1, 2) / size, means - 9)
 
 
-def test_residual_addition_is_the_cards():
+@pytest.mark.parametrize("scales", [(0.7, 0.31), (3.99, 0.001), (2.0**20, 4.0), (0.5, 2.0**19)])
+@pytest.mark.parametrize(("zeros", "limits"), [((3, 128), (40, 200)), ((0, 255), (0, 255)), ((255, 0), (0, 255))])
+@pytest.mark.parametrize("size", [1, LANES, 500])
+def test_residual_addition_is_the_cards(size, zeros, limits, scales):
     rng = np.random.default_rng(2)
-    a, b = rng.integers(0, 256, (2, 500), np.uint8)
-    factors, zeros = np.array([round(2.0**30 * 0.7), round(2.0**30 * 0.31)]), np.array([3, 128])
-    y = np.zeros(500, np.uint8)
-    int8_codes.add(a, b, y, zeros, factors, 40, 40, 200)
+    a, b = rng.integers(0, 256, (2, size), np.uint8)
+    factors = np.array([round(2.0**30 * each) for each in scales])
+    y = np.zeros(size, np.uint8)
+    int8_codes.add(a, b, y, np.array(zeros), factors, 40, *limits)
     exact = [
-        (Fraction(int(p - 3) * int(factors[0]) + int(q - 128) * int(factors[1]), 1 << 30) + Fraction(1, 2)).__floor__() + 40
+        (Fraction(int(p - zeros[0]) * int(factors[0]) + int(q - zeros[1]) * int(factors[1]), 1 << 30) + Fraction(1, 2)).__floor__() + 40
         for p, q in zip(a.astype(int), b.astype(int), strict=True)
     ]
-    assert y.tolist() == [min(max(each, 40), 200) for each in exact]
+    assert y.tolist() == [min(max(each, limits[0]), limits[1]) for each in exact]

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from labkit.runtime.steps import Shape, Step
 Values = dict[int, NDArray[np.float32]]
 
 _KINDS = (np.int64, np.int32, np.float32, np.float32, np.float32)  # of pointers, offsets, values, bias and dense weights
-_OPERATIONS = {"add": ADD, "max_pool": MAX_POOL, "average_pool": AVERAGE_POOL, "clip": CLIP}
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,11 @@ class Plan(ABC):
     """A stretch of steps, planned for pixels of `lanes` images side by side.
 
     Attributes:
+        operations: numbers of the operations without weights, by a step's `op`.
         names: of the rows of the table: a layer's, or a layer's and the pooling's that is fused into it.
     """
+
+    operations: ClassVar[dict[str, int]] = {"add": ADD, "max_pool": MAX_POOL, "average_pool": AVERAGE_POOL, "clip": CLIP}
 
     def __init__(self, stretch: Stretch, lanes: int) -> None:
         self.names: list[str] = []
@@ -73,6 +75,12 @@ class Plan(ABC):
             to: where its output goes.
             pooled: whether 2×2 max pooling is fused into the store.
         """
+
+    def plain_row(self, step: Step, source: Place, other: Place, to: Place) -> list[int]:
+        """Return the row of a step without weights: its operation, its last input and where all of it lies; see `lanes`."""
+        row = [self.operations[step.op], source.inside, other.inside, to.inside, to.channels, to.rows, to.columns]
+        row += [source.pitch, source.plane, other.pitch, other.plane, to.pitch, to.plane, source.rows, source.columns]
+        return [*row, *step.kernel, *step.stride, *step.padding]
 
     def store(
         self, pointers: NDArray[np.int64], offsets: NDArray[Any], values: NDArray[np.float32], bias: NDArray[np.float32]
@@ -119,9 +127,7 @@ class Plan(ABC):
                 shape = (*shape, 1, 1)
             row = self.conv_row(step, shape, source, to, target != number)
         else:
-            row = [_OPERATIONS[step.op], source.inside, other.inside, to.inside, to.channels, to.rows, to.columns]
-            row += [source.pitch, source.plane, other.pitch, other.plane, to.pitch, to.plane, source.rows, source.columns]
-            row += [*step.kernel, *step.stride, *step.padding]
+            row = self.plain_row(step, source, other, to)
         self._rows.append(row + [0] * (COLUMNS - len(row)))
         self._limits.append((step.low, step.high))
         self.names.append(step.name + (" + pool" if target != number else ""))

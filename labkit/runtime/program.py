@@ -187,11 +187,12 @@ class Program:
     def _alone(self) -> Sequence[Stage]:
         from labkit.runtime.one import OnePlan, runs_alone
         from labkit.runtime.sparse import SparseStage, stretch_of
+        from labkit.runtime.whole import in_whole_numbers
 
         if not runs_alone(self.steps, self._shapes) or (len(self._stages) == 1 and isinstance(self._stages[0], SparseStage)):
             return ()
-        numbered = list(enumerate(self.steps, start=1))
-        return (OnePlan(stretch_of(numbered, self._shapes, {len(self.steps)})),)
+        rewritten = in_whole_numbers(self.steps, self._shapes)
+        return () if rewritten is None else (OnePlan(stretch_of(*rewritten, {len(self.steps)})),)
 
 
 def _layer(step: Step, shape: Shape, place: str) -> Layer:

@@ -209,7 +209,7 @@ def runs_alone(steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
     weights = [step.weight for step in steps if step.weight is not None]
     size = sum(math.prod(weight.shape) for weight in weights) + sum(map(math.prod, shapes))
     known = all(step.op not in ("concat", "hardswish") and (step.op != "average_pool" or step.kernel == (1, 1)) for step in steps)
-    plain = not any((step.op == "flatten" and step.clips) or step.input_bits != 32 for step in steps)
+    plain = all(step.input_bits == 32 for step in steps)
     codes = value_codes(steps)
     of_floats = [step.weight for step in steps if step.weight is not None and codes[step.inputs[0]] is None]
     return known and plain and size <= MOST and all(weight.kind in ("dense", *ROWS) for weight in of_floats)

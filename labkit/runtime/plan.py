@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from labkit.runtime.arena import Layout, Place
 from labkit.runtime.kernels._simd import aligned
 from labkit.runtime.kernels.interpret import ADD, AVERAGE_POOL, CLIP, COLUMNS, MAX_POOL
+from labkit.runtime.kernels.lanes import TO, TO_PITCH, TO_PLANE
 from labkit.runtime.steps import Shape, Step
 
 Values = dict[int, NDArray[np.float32]]
@@ -46,7 +47,7 @@ class Plan(ABC):
         names: of the rows of the table: a layer's, or a layer's and the pooling's that is fused into it.
     """
 
-    operations: ClassVar[dict[str, int]] = {"add": ADD, "max_pool": MAX_POOL, "average_pool": AVERAGE_POOL, "clip": CLIP}
+    operations: ClassVar[dict[str, int]] = {"add": ADD, "max_pool": MAX_POOL, "average_pool": AVERAGE_POOL, "clip": CLIP, "flatten": CLIP}
 
     def __init__(self, stretch: Stretch, lanes: int) -> None:
         self.names: list[str] = []
@@ -59,7 +60,7 @@ class Plan(ABC):
         for n in stretch.inputs:
             self._place(n)
         for number, step in stretch.steps:
-            if step.op == "flatten":
+            if step.op == "flatten" and not step.clips and _only_linear(stretch.steps, number):
                 self.places[number] = self.places[step.inputs[0]]
             elif number not in stretch.fused.values():
                 self._add(step, number, stretch.fused.get(number, number))
@@ -126,11 +127,19 @@ class Plan(ABC):
                 step = replace(step, kernel=(source.rows, source.columns), stride=one, padding=none, dilation=one, groups=1)
                 shape = (*shape, 1, 1)
             row = self.conv_row(step, shape, source, to, target != number)
+        elif step.op == "flatten":
+            row = self.plain_row(step, source, other, source)
+            row[TO], row[TO_PITCH], row[TO_PLANE] = to.start, source.columns, source.rows * source.columns
         else:
             row = self.plain_row(step, source, other, to)
         self._rows.append(row + [0] * (COLUMNS - len(row)))
         self._limits.append((step.low, step.high))
         self.names.append(step.name + (" + pool" if target != number else ""))
+
+
+def _only_linear(steps: Sequence[tuple[int, Step]], number: int) -> bool:
+    """Tell whether a flattened value may stay the image that it was: a linear layer finds each input where the image has it."""
+    return all(step.op in ("linear", "flatten") for _, step in steps if number in step.inputs)
 
 
 def _joined(arrays: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:

@@ -257,8 +257,7 @@ def _has_lanes(step: Step) -> bool:
 
     if step.op == "linear" and step.weight is not None:
         return step.input_bits == 32 and (step.weight.kind in ROWS or math.prod(step.weight.shape) <= _SMALL_LINEAR)
-    plain = step.op not in ("conv", "concat", "hardswish") and not (step.op == "flatten" and step.clips)
-    return plain and (step.op != "average_pool" or step.kernel == (1, 1))
+    return step.op not in ("conv", "concat", "hardswish") and (step.op != "average_pool" or step.kernel == (1, 1))
 
 
 def _place_of(step: Step, weight: Format) -> str:

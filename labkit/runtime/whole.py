@@ -149,7 +149,8 @@ def _rescaled(step: Step, source: int, scales: NDArray[np.float64], added: NDArr
         return CodeStep("dequantize", f"{step.name} + floats", (source,), low=step.low, high=step.high, longs=bits, ints=added.tolist())
     low, high = _limits(step)
     numbers = np.ones((3, -(-len(added) // LANES) * LANES), np.int32)
-    numbers[:, : len(added)] = added, *zip(*(multiplier_of(float(scale), step.name) for scale in scales), strict=True)
+    numbers[0, : len(added)] = added
+    numbers[1:, : len(added)] = np.array([multiplier_of(float(scale), step.name) for scale in scales]).T
     return CodeStep("requantize", f"{step.name} + codes", (source,), low=low, high=high, ints=numbers.reshape(-1).tolist())
 
 

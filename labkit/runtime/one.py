@@ -38,6 +38,14 @@ from labkit.runtime.windows import windows_of
 MOST = 1 << 22
 """Weights and activations of a program that runs in one plan for a lone image; in larger ones little is lost between steps."""
 
+FEW_ALONE = 4
+"""Batches up to this size run image by image in one plan of all steps, if the program is small enough."""
+
+PRODUCTS_A_STEP, GROUPED = 4_000_000, 8
+"""An integer program runs so only where all its images have at most so many products for each of its steps, those of grouped
+convolutions counted so many times: otherwise products of bytes save more than calls between steps cost. Measured with 16 lanes and
+instructions for dot products of bytes."""
+
 DENSE_CONV_FROM, DENSE_LINEAR_FROM = 0.5, 0.4
 """Shares of stored weights from which on the dense kernel of one image is faster, measured with 16 lanes."""
 
@@ -204,15 +212,27 @@ def _runs_dense(step: Step) -> bool:
     return step.weight.stored > (DENSE_CONV_FROM if step.op == "conv" else DENSE_LINEAR_FROM) * math.prod(step.weight.shape)
 
 
-def runs_alone(steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
-    """Tell whether a whole program can run image by image in one plan, and is small enough to gain by it."""
+def few_alone(steps: Sequence[Step], shapes: Sequence[Shape]) -> int:
+    """Return up to how many images a whole program gains by running image by image in one plan; 0 where it cannot."""
     weights = [step.weight for step in steps if step.weight is not None]
     size = sum(math.prod(weight.shape) for weight in weights) + sum(map(math.prod, shapes))
     known = all(step.op not in ("concat", "hardswish") and (step.op != "average_pool" or step.kernel == (1, 1)) for step in steps)
     plain = all(step.input_bits == 32 for step in steps)
     codes = value_codes(steps)
     of_floats = [step.weight for step in steps if step.weight is not None and codes[step.inputs[0]] is None]
-    return known and plain and size <= MOST and all(weight.kind in ("dense", *ROWS) for weight in of_floats)
+    if not (known and plain and size <= MOST and all(weight.kind in ("dense", *ROWS) for weight in of_floats)):
+        return 0
+    if not any(codes):
+        return FEW_ALONE
+    work = sum(_work(step, shape) for step, shape in zip(steps, shapes[1:], strict=True))
+    return min(FEW_ALONE, PRODUCTS_A_STEP * len(steps) // max(1, work))
+
+
+def _work(step: Step, shape: Shape) -> int:
+    """Return the products of a step that makes a value of a shape; those of groups take the longer."""
+    if step.weight is None:
+        return 0
+    return (1 if step.groups == 1 else GROUPED) * math.prod(shape[1:]) * math.prod(step.weight.shape)
 
 
 def _spread(values: dict[int, int], row: list[int]) -> list[int]:

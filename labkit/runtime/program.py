@@ -30,8 +30,6 @@ _KIND = "program"
 _PARTS = ("weight", "bias")
 _MOST_STEPS = 10_000
 _FLOAT32 = np.dtype(np.float32)
-FEW_ALONE = 4
-"""Batches up to this size run image by image in one plan of all steps, if the program is small enough."""
 _SMALL_LINEAR = 1 << 13  # weights of a linear layer that take less time one by one than torch takes to be called
 
 
@@ -181,16 +179,22 @@ class Program:
 
     def _stages_for(self, images: int) -> Sequence[Stage]:
         """Return what runs a batch: for a few images one plan of all steps, where there is one."""
-        return self._alone if images <= FEW_ALONE and self._alone else self._stages
+        return self._alone if images <= self._few_alone and self._alone else self._stages
+
+    @cached_property
+    def _few_alone(self) -> int:
+        from labkit.runtime.one import few_alone
+        from labkit.runtime.sparse import SparseStage
+
+        is_alone = len(self._stages) == 1 and isinstance(self._stages[0], SparseStage)
+        return 0 if is_alone else few_alone(self.steps, self._shapes)
 
     @cached_property
     def _alone(self) -> Sequence[Stage]:
-        from labkit.runtime.one import OnePlan, runs_alone
-        from labkit.runtime.sparse import SparseStage, stretch_of
+        from labkit.runtime.one import OnePlan
+        from labkit.runtime.sparse import stretch_of
         from labkit.runtime.whole import in_whole_numbers
 
-        if not runs_alone(self.steps, self._shapes) or (len(self._stages) == 1 and isinstance(self._stages[0], SparseStage)):
-            return ()
         rewritten = in_whole_numbers(self.steps, self._shapes)
         return () if rewritten is None else (OnePlan(stretch_of(*rewritten, {len(self.steps)})),)
 

@@ -13,8 +13,8 @@ from labkit.runtime import one, sparse
 from labkit.runtime.kernels import csr_conv_one, dense_one, reference
 from labkit.runtime.kernels._simd import LANES
 from labkit.runtime.kernels.interpret import DENSE_CONV
-from labkit.runtime.one import OnePlan
-from labkit.runtime.program import FEW_ALONE, Program
+from labkit.runtime.one import FEW_ALONE, OnePlan
+from labkit.runtime.program import Program
 from labkit.runtime.steps import Step
 
 

@@ -11,10 +11,11 @@ from labkit.formats import smallest
 from labkit.formats.block_int8 import BlockInt8Tensor
 from labkit.formats.linear import LinearTensor
 from labkit.models import zoo
+from labkit.runtime import one
 from labkit.runtime.affine import KEEP
 from labkit.runtime.kernels._simd import LANES
-from labkit.runtime.one import OnePlan
-from labkit.runtime.program import FEW_ALONE, Program
+from labkit.runtime.one import FEW_ALONE, OnePlan
+from labkit.runtime.program import Program
 from labkit.runtime.simulation import simulate
 from labkit.runtime.steps import Affine, Step
 from tests.runtime import networks as nets
@@ -157,26 +158,25 @@ def test_any_float_becomes_the_code_that_the_simulation_gives(codes, count):
 
 @pytest.mark.parametrize("shape", [(3, 1, 1), (2 * LANES + 3, 1, 1), (3, 4, LANES + 2), (2, 3, LANES)])
 def test_requantization_and_addition_equal_int64_numpy(shape):
-    """Biases of 31 bits, shifts of 33 to 61, additions with factors up to 2^48; in lines shorter and longer than a vector."""
-    rng, channels, seen = np.random.default_rng(0), shape[0], set()
-    for zero in (0, 255, 77):
-        scales = 2.0 ** rng.uniform(-30, -15, channels).astype(np.float32)
-        weight = np.where(rng.random(channels) < 0.5, 1, -1) * rng.integers(1, 127, channels)
-        geometry = {"groups": channels, "low": float(rng.choice([-np.inf, 0.0])), "high": float(rng.choice([np.inf, 60.0]))}
-        packed, bias = LinearTensor.pack(weight.reshape(-1, 1, 1, 1), scales), rng.integers(-(2**30), 2**30, channels).astype(np.int32)
+    """Biases up to 2^30, shifts of 31 to 61, additions with factors up to 2^49; in lines shorter and longer than a vector."""
+    rng, channels = np.random.default_rng(0), shape[0]
+    for zero, of_sum in ((0, 0.7), (255, 3.1), (77, 2.0**-19)):
+        scales = (2.0 ** rng.uniform(-30, -1, channels)).astype(np.float32)
+        bias = np.clip(rng.uniform(-200, 200, channels) / scales, -(2**30), 2**30).astype(np.int32)
+        weight, geometry = LinearTensor.pack(rng.integers(-127, 128, (channels, 1, 1, 1)), scales), {"groups": channels}
         steps = [
             Step("quantize", "input", (0,), codes=Affine(1.0, 7)),
-            Step("conv", "conv", (1,), packed, bias, codes=Affine(float(np.float32(rng.uniform(1e-3, 1))), zero), **geometry),
-            Step("quantize", "other", (0,), codes=Affine(2.0**15, 255 - zero)),
-            Step("add", "add", (2, 3), codes=Affine(float(np.float32(2.0 ** rng.uniform(-4, 3))), zero), low=geometry["low"]),
-            Step("add", "again", (4, 4), codes=Affine(1.0, 255 - zero), high=30.0),
+            Step("conv", "conv", (1,), weight, bias, codes=Affine(1.0, zero), low=float(rng.choice([-np.inf, 0.0])), **geometry),
+            Step("quantize", "other", (0,), codes=Affine(2.0, 255 - zero)),
+            Step("add", "add", (2, 3), codes=Affine(float(np.float32(of_sum)), zero)),
+            Step("add", "again", (4, 3), codes=Affine(5.0, 100), high=300.0),
             Step("dequantize", "output", (5,)),
         ]
-        program, x = Program(steps, shape), rng.integers(-99, 300, (4, *shape)).astype(np.float32)
+        program, x = Program(steps, shape), rng.integers(-300, 300, (40, *shape)).astype(np.float32)
+        got = np.concatenate([program(each) for each in np.split(x, len(x))])
         assert is_alone(program)
-        assert (program(x) == simulate(steps, x)).all()
-        seen |= set(program(x).reshape(-1))
-    assert len(seen) > 3 * channels
+        assert (got == simulate(steps, x)).all()
+        assert len(np.unique(got)) > 20
 
 
 def pooling(**settings):
@@ -249,3 +249,14 @@ def test_what_has_no_kernel_here_runs_in_stages(odd):
     program, x = Program(steps, (2, 5, 5)), np.random.default_rng(0).standard_normal((2, 2, 5, 5)).astype(np.float32)
     assert not is_alone(program)
     assert (program(x) == simulate(steps, x)).all()
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_more_products_run_alone_with_fewer_images(groups, monkeypatch):
+    weight = LinearTensor.pack(np.ones((6, 4 // groups, 3, 3)), 0.01)
+    program = quantized(Step("conv", "conv", (0,), weight, np.zeros(6, np.int32), kernel=(3, 3), groups=groups), (4, 7, 6))
+    products = 6 * (4 // groups) * 3 * 3 * 5 * 4 * (1 if groups == 1 else one.GROUPED)
+    for images, least in ((FEW_ALONE, FEW_ALONE), (2, 2), (0, 1)):
+        monkeypatch.setattr(one, "PRODUCTS_A_STEP", least * products // 2 - (images == 0))  # of two steps
+        again = Program(program.steps, program.image)
+        assert all(isinstance(again._stages_for(n)[0], OnePlan) == (n <= images) for n in range(1, FEW_ALONE + 2))

@@ -179,6 +179,14 @@ def test_requantization_and_addition_equal_int64_numpy(shape):
         assert len(np.unique(got)) > 20
 
 
+@pytest.mark.parametrize("image", [(5, 1, 1), (1, 1, 5)])
+def test_halves_go_up_as_the_card_says(image):
+    weight = LinearTensor.pack(np.ones((image[0], 1, 1, 1)), 0.5)
+    step = Step("conv", "conv", (0,), weight, np.zeros(image[0], np.int32), groups=image[0], codes=Affine(1.0, 100))
+    program = quantized(step, image, Affine(1.0, 128))
+    assert program(np.array([1, -1, 3, -3, 4], np.float32).reshape(1, *image)).reshape(-1).tolist() == [1, 0, 2, -1, 2]
+
+
 def pooling(**settings):
     return Step("max_pool", "pool", (2,), kernel=(2, 2), stride=(2, 2), codes=Affine(0.5, 9), **settings)
 

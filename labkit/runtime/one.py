@@ -1,4 +1,4 @@
-"""The plan of a sparse stage for one image: places, table and weights for the kernels of `csr_conv_one` and `pixels`."""
+"""The plan of a sparse stage, or of a whole program, for one image: places, table and weights for the kernels of `interpret_one`."""
 
 import math
 from collections.abc import Sequence

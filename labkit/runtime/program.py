@@ -2,7 +2,8 @@
 
 Its steps are cut into stages: image stages and vector stages of sparse kernels, dense stages that torch runs, and integer
 stages. Between stages values are ordinary arrays; within a stage they stay in its own layout.
-A few images run one by one in a single plan of all steps, where the program is small and every step has a kernel there.
+A few images run one by one in a single plan of all steps, where the program is small and every step has a kernel there; codes do so
+as whole numbers in float32, where that is exact (see `whole`).
 """
 
 import math

@@ -1,6 +1,6 @@
 """Integer stages: every value between input and output is bytes, images (n, h, w, c).
 
-What each step computes is said once more, plainly, in `simulation`.
+A few images of most programs run elsewhere: see `whole`. What each step computes is said once more, plainly, in `simulation`.
 """
 
 from collections.abc import Callable, Sequence

@@ -83,10 +83,7 @@ def _dequantize(_: Step, shapes: Sequence[Shape], read: Sequence[Affine]) -> Cal
 
 
 def _add(step: Step, shapes: Sequence[Shape], read: Sequence[Affine]) -> Call:
-    makes = known(step.codes)
-    if max(each.scale for each in read) / makes.scale > _MOST_RATIO:
-        raise ModelError(f"{step.name} cannot add codes whose scale is more than 2^20 times that of the sum: check its calibration")
-    factors = np.array([round(2.0**int8_codes.ADD_BITS * each.scale / makes.scale) for each in read], np.int64)
+    makes, factors = known(step.codes), add_factors(step, read)
     zeros, limits = np.array([each.zero for each in read], np.int64), code_limits(step)
 
     def call(a: Bytes, b: Bytes) -> Bytes:
@@ -95,6 +92,18 @@ def _add(step: Step, shapes: Sequence[Shape], read: Sequence[Affine]) -> Call:
         return y
 
     return call
+
+
+def add_factors(step: Step, read: Sequence[Affine]) -> NDArray[np.int64]:
+    """Return what the codes that an addition reads are multiplied with, `ADD_BITS` bits behind the point.
+
+    Raises:
+        ModelError: one is out of range.
+    """
+    makes = known(step.codes)
+    if max(each.scale for each in read) / makes.scale > _MOST_RATIO:
+        raise ModelError(f"{step.name} cannot add codes whose scale is more than 2^20 times that of the sum: check its calibration")
+    return np.array([round(2.0**int8_codes.ADD_BITS * each.scale / makes.scale) for each in read], np.int64)
 
 
 def _average_pool(step: Step, shapes: Sequence[Shape], read: Sequence[Affine]) -> Call:

@@ -1,36 +1,61 @@
-"""The plan of a sparse stage for one image: places, table and weights for the kernels of `csr_conv_one` and `pixels`."""
+"""The plan of a sparse stage, or of a whole program, for one image: places, table and weights for the kernels of `interpret_one`."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from labkit.runtime.affine import value_codes
 from labkit.runtime.arena import Place
 from labkit.runtime.kernels import csr_conv_one as conv
 from labkit.runtime.kernels import dense_one
 from labkit.runtime.kernels._simd import LANES
 from labkit.runtime.kernels.dense_one import TAPS, WEIGHTS
-from labkit.runtime.kernels.interpret import COLUMNS, DENSE_CONV, DENSE_LINEAR, LINEAR, WINDOW_LINEAR, interpret_one
+from labkit.runtime.kernels.interpret import (
+    ADD_CODES,
+    COLUMNS,
+    DENSE_CONV,
+    DENSE_LINEAR,
+    DEQUANTIZE,
+    LINEAR,
+    QUANTIZE,
+    REQUANTIZE,
+    WINDOW_LINEAR,
+    interpret_one,
+)
 from labkit.runtime.kernels.window_linear import CODES, ORDER
 from labkit.runtime.plan import Plan, Stretch, Values
 from labkit.runtime.rows import ROWS, taps_of
 from labkit.runtime.steps import Pair, Shape, Step, bias_of
+from labkit.runtime.whole import CodeStep
 from labkit.runtime.windows import windows_of
 
 MOST = 1 << 22
 """Weights and activations of a program that runs in one plan for a lone image; in larger ones little is lost between steps."""
+
+FEW_ALONE = 4
+"""Batches up to this size run image by image in one plan of all steps, if the program is small enough."""
+
+PRODUCTS_A_STEP, GROUPED = 4_000_000, 8
+"""An integer program runs so only where all its images have at most so many products for each of its steps, those of grouped
+convolutions counted so many times: otherwise products of bytes save more than calls between steps cost. Measured with 16 lanes and
+instructions for dot products of bytes."""
 
 DENSE_CONV_FROM, DENSE_LINEAR_FROM = 0.5, 0.4
 """Shares of stored weights from which on the dense kernel of one image is faster, measured with 16 lanes."""
 
 
 class OnePlan(Plan):
-    """A stretch of steps, planned for one image at a time."""
+    """A stretch of steps, planned for one image at a time; steps on codes as `whole` rewrites them."""
+
+    operations: ClassVar[dict[str, int]] = Plan.operations | {
+        "quantize": QUANTIZE, "requantize": REQUANTIZE, "add_codes": ADD_CODES, "dequantize": DEQUANTIZE
+    }  # fmt: skip
 
     def __init__(self, stretch: Stretch) -> None:
         super().__init__(stretch, lanes=1)
@@ -116,6 +141,13 @@ class OnePlan(Plan):
         offsets, at, weights, taps = self._pack_dense(step, planes, [n * LANES for n in dense_one.WIDTHS])
         return _spread({WEIGHTS: weights, TAPS: taps}, [DENSE_LINEAR, start, 0, 0, 0, 0, offsets, at, channels, to.inside])
 
+    def plain_row(self, step: Step, source: Place, other: Place, to: Place) -> list[int]:
+        row = super().plain_row(step, source, other, to)
+        if isinstance(step, CodeStep):
+            longs, ints, floats = np.array(step.longs, np.int64), np.array(step.ints, np.int32), np.array(step.floats, np.float32)
+            row += self.store_blocks(ints, np.zeros(0, np.float32), floats, longs)[:3]
+        return row
+
     def _timed(self, spent: list[float]) -> float:
         """Run the table row by row, and return the seconds of all."""
         start = perf_counter()
@@ -180,13 +212,27 @@ def _runs_dense(step: Step) -> bool:
     return step.weight.stored > (DENSE_CONV_FROM if step.op == "conv" else DENSE_LINEAR_FROM) * math.prod(step.weight.shape)
 
 
-def runs_alone(steps: Sequence[Step], shapes: Sequence[Shape]) -> bool:
-    """Tell whether a whole program can run image by image in one plan, and is small enough to gain by it."""
+def few_alone(steps: Sequence[Step], shapes: Sequence[Shape]) -> int:
+    """Return up to how many images a whole program gains by running image by image in one plan; 0 where it cannot."""
     weights = [step.weight for step in steps if step.weight is not None]
     size = sum(math.prod(weight.shape) for weight in weights) + sum(map(math.prod, shapes))
     known = all(step.op not in ("concat", "hardswish") and (step.op != "average_pool" or step.kernel == (1, 1)) for step in steps)
-    plain = not any((step.op == "flatten" and step.clips) or step.input_bits != 32 or step.codes is not None for step in steps)
-    return known and plain and size <= MOST and all(weight.kind in ("dense", *ROWS) for weight in weights)
+    plain = all(step.input_bits == 32 for step in steps)
+    codes = value_codes(steps)
+    of_floats = [step.weight for step in steps if step.weight is not None and codes[step.inputs[0]] is None]
+    if not (known and plain and size <= MOST and all(weight.kind in ("dense", *ROWS) for weight in of_floats)):
+        return 0
+    if not any(codes):
+        return FEW_ALONE
+    work = sum(_work(step, shape) for step, shape in zip(steps, shapes[1:], strict=True))
+    return min(FEW_ALONE, PRODUCTS_A_STEP * len(steps) // max(1, work))
+
+
+def _work(step: Step, shape: Shape) -> int:
+    """Return the products of a step that makes a value of a shape; those of groups take the longer."""
+    if step.weight is None:
+        return 0
+    return (1 if step.groups == 1 else GROUPED) * math.prod(shape[1:]) * math.prod(step.weight.shape)
 
 
 def _spread(values: dict[int, int], row: list[int]) -> list[int]:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from labkit.runtime.arena import Layout, Place
 from labkit.runtime.kernels._simd import aligned
 from labkit.runtime.kernels.interpret import ADD, AVERAGE_POOL, CLIP, COLUMNS, MAX_POOL
+from labkit.runtime.kernels.lanes import TO, TO_PITCH, TO_PLANE
 from labkit.runtime.steps import Shape, Step
 
 Values = dict[int, NDArray[np.float32]]
 
 _KINDS = (np.int64, np.int32, np.float32, np.float32, np.float32)  # of pointers, offsets, values, bias and dense weights
-_OPERATIONS = {"add": ADD, "max_pool": MAX_POOL, "average_pool": AVERAGE_POOL, "clip": CLIP}
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,11 @@ class Plan(ABC):
     """A stretch of steps, planned for pixels of `lanes` images side by side.
 
     Attributes:
+        operations: numbers of the operations without weights, by a step's `op`.
         names: of the rows of the table: a layer's, or a layer's and the pooling's that is fused into it.
     """
+
+    operations: ClassVar[dict[str, int]] = {"add": ADD, "max_pool": MAX_POOL, "average_pool": AVERAGE_POOL, "clip": CLIP, "flatten": CLIP}
 
     def __init__(self, stretch: Stretch, lanes: int) -> None:
         self.names: list[str] = []
@@ -57,7 +60,7 @@ class Plan(ABC):
         for n in stretch.inputs:
             self._place(n)
         for number, step in stretch.steps:
-            if step.op == "flatten":
+            if step.op == "flatten" and not step.clips and _only_linear(stretch.steps, number):
                 self.places[number] = self.places[step.inputs[0]]
             elif number not in stretch.fused.values():
                 self._add(step, number, stretch.fused.get(number, number))
@@ -73,6 +76,12 @@ class Plan(ABC):
             to: where its output goes.
             pooled: whether 2×2 max pooling is fused into the store.
         """
+
+    def plain_row(self, step: Step, source: Place, other: Place, to: Place) -> list[int]:
+        """Return the row of a step without weights: its operation, its last input and where all of it lies; see `lanes`."""
+        row = [self.operations[step.op], source.inside, other.inside, to.inside, to.channels, to.rows, to.columns]
+        row += [source.pitch, source.plane, other.pitch, other.plane, to.pitch, to.plane, source.rows, source.columns]
+        return [*row, *step.kernel, *step.stride, *step.padding]
 
     def store(
         self, pointers: NDArray[np.int64], offsets: NDArray[Any], values: NDArray[np.float32], bias: NDArray[np.float32]
@@ -118,13 +127,19 @@ class Plan(ABC):
                 step = replace(step, kernel=(source.rows, source.columns), stride=one, padding=none, dilation=one, groups=1)
                 shape = (*shape, 1, 1)
             row = self.conv_row(step, shape, source, to, target != number)
+        elif step.op == "flatten":
+            row = self.plain_row(step, source, other, source)
+            row[TO], row[TO_PITCH], row[TO_PLANE] = to.start, source.columns, source.rows * source.columns
         else:
-            row = [_OPERATIONS[step.op], source.inside, other.inside, to.inside, to.channels, to.rows, to.columns]
-            row += [source.pitch, source.plane, other.pitch, other.plane, to.pitch, to.plane, source.rows, source.columns]
-            row += [*step.kernel, *step.stride, *step.padding]
+            row = self.plain_row(step, source, other, to)
         self._rows.append(row + [0] * (COLUMNS - len(row)))
         self._limits.append((step.low, step.high))
         self.names.append(step.name + (" + pool" if target != number else ""))
+
+
+def _only_linear(steps: Sequence[tuple[int, Step]], number: int) -> bool:
+    """Tell whether a flattened value may stay the image that it was: a linear layer finds each input where the image has it."""
+    return all(step.op in ("linear", "flatten") for _, step in steps if number in step.inputs)
 
 
 def _joined(arrays: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:

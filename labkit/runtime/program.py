@@ -2,7 +2,8 @@
 
 Its steps are cut into stages: image stages and vector stages of sparse kernels, dense stages that torch runs, and integer
 stages. Between stages values are ordinary arrays; within a stage they stay in its own layout.
-A few images run one by one in a single plan of all steps, where the program is small and every step has a kernel there.
+A few images run one by one in a single plan of all steps, where the program is small and every step has a kernel there; codes do so
+as whole numbers in float32, where that is exact (see `whole`).
 """
 
 import math
@@ -30,8 +31,6 @@ _KIND = "program"
 _PARTS = ("weight", "bias")
 _MOST_STEPS = 10_000
 _FLOAT32 = np.dtype(np.float32)
-FEW_ALONE = 4
-"""Batches up to this size run image by image in one plan of all steps, if the program is small enough."""
 _SMALL_LINEAR = 1 << 13  # weights of a linear layer that take less time one by one than torch takes to be called
 
 
@@ -181,17 +180,24 @@ class Program:
 
     def _stages_for(self, images: int) -> Sequence[Stage]:
         """Return what runs a batch: for a few images one plan of all steps, where there is one."""
-        return self._alone if images <= FEW_ALONE and self._alone else self._stages
+        return self._alone if images <= self._few_alone and self._alone else self._stages
+
+    @cached_property
+    def _few_alone(self) -> int:
+        from labkit.runtime.one import few_alone
+        from labkit.runtime.sparse import SparseStage
+
+        is_alone = len(self._stages) == 1 and isinstance(self._stages[0], SparseStage)
+        return 0 if is_alone else few_alone(self.steps, self._shapes)
 
     @cached_property
     def _alone(self) -> Sequence[Stage]:
-        from labkit.runtime.one import OnePlan, runs_alone
-        from labkit.runtime.sparse import SparseStage, stretch_of
+        from labkit.runtime.one import OnePlan
+        from labkit.runtime.sparse import stretch_of
+        from labkit.runtime.whole import in_whole_numbers
 
-        if not runs_alone(self.steps, self._shapes) or (len(self._stages) == 1 and isinstance(self._stages[0], SparseStage)):
-            return ()
-        numbered = list(enumerate(self.steps, start=1))
-        return (OnePlan(stretch_of(numbered, self._shapes, {len(self.steps)})),)
+        rewritten = in_whole_numbers(self.steps, self._shapes)
+        return () if rewritten is None else (OnePlan(stretch_of(*rewritten, {len(self.steps)})),)
 
 
 def _layer(step: Step, shape: Shape, place: str) -> Layer:
@@ -256,8 +262,7 @@ def _has_lanes(step: Step) -> bool:
 
     if step.op == "linear" and step.weight is not None:
         return step.input_bits == 32 and (step.weight.kind in ROWS or math.prod(step.weight.shape) <= _SMALL_LINEAR)
-    plain = step.op not in ("conv", "concat", "hardswish") and not (step.op == "flatten" and step.clips)
-    return plain and (step.op != "average_pool" or step.kernel == (1, 1))
+    return step.op not in ("conv", "concat", "hardswish") and (step.op != "average_pool" or step.kernel == (1, 1))
 
 
 def _place_of(step: Step, weight: Format) -> str:

@@ -10,23 +10,25 @@ FREE = (-float("inf"), float("inf"))
 
 
 @st.composite
-def networks(draw, kinds):
+def networks(draw, kinds, makers=()):
     """Steps, and the shape of their input.
 
     Args:
         draw: as hypothesis hands it in.
         kinds: formats that a weight may have.
+        makers: of the steps on images; none means all.
     """
+    makers = makers or (conv, conv, max_pool, average_pool, clip, hardswish, concat, add)
     image = draw(st.tuples(st.integers(1, 5), st.integers(1, 13), st.integers(1, 13)), label="image")
     steps = []
     for number in range(draw(st.integers(1, 5), label="steps on images")):
         shapes = value_shapes(steps, image)
         source = draw(st.one_of(st.just(number), st.integers(0, number)), label="source")
-        makers = (conv, conv, max_pool, average_pool, clip, hardswish, concat, add)
         steps.append(draw(st.sampled_from(makers))(draw, shapes, source, kinds))
     for number in range(len(steps), len(steps) + draw(st.integers(0, 3), label="steps on vectors")):
         shapes = value_shapes(steps, image)
-        steps.append((flatten if len(shapes[-1]) == 3 else linear)(draw, shapes, number, kinds))
+        make = flatten if len(shapes[-1]) == 3 else draw(st.sampled_from((linear, linear, clip, add)))
+        steps.append(make(draw, shapes, number, kinds))
     return [named(step, number) for number, step in enumerate(steps)], image
 
 

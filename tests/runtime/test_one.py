@@ -1,5 +1,6 @@
 """A few images run with their pixels innermost, many with the images innermost, and both give what torch gives."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,8 +13,8 @@ from labkit.runtime import one, sparse
 from labkit.runtime.kernels import csr_conv_one, dense_one, reference
 from labkit.runtime.kernels._simd import LANES
 from labkit.runtime.kernels.interpret import DENSE_CONV
-from labkit.runtime.one import OnePlan
-from labkit.runtime.program import FEW_ALONE, Program
+from labkit.runtime.one import FEW_ALONE, OnePlan
+from labkit.runtime.program import Program
 from labkit.runtime.steps import Step
 
 
@@ -120,6 +121,22 @@ def test_what_one_plan_cannot_do_runs_in_stages(odd, monkeypatch):
     program, x = Program(steps, (7, 5, 5)), np.random.default_rng(0).standard_normal((1, 7, 5, 5)).astype(np.float32)
     assert program._stages_for(1) is program._stages
     np.testing.assert_allclose(program(x), reference.interpret(steps, x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["csr", "dense"])
+@pytest.mark.parametrize("after", ["add", "clip", "limits"])
+@pytest.mark.parametrize("size", [(5, 7), (LANES, LANES)])
+def test_a_flattened_image_with_a_border_is_found_by_more_than_linear_layers(kind, after, size):
+    """The image has a border, since a convolution reads it as well, and of 256 pixels a gap between its channels."""
+    step = convolution(3, 1, 1, (3, 3), kind)
+    flat = Step("flatten", "flatten", (1,), low=-1.0 if after == "limits" else -np.inf)
+    steps = [step, flat, replace(step, inputs=(1,)), Step("flatten", "other", (3,))]
+    tail = {"add": Step("add", "add", (2, 4)), "clip": Step("clip", "clip", (2,), low=0.0), "limits": Step("add", "add", (2, 2))}
+    steps.append(tail[after])
+    program = Program(steps, (3, *size))
+    for count in (1, 3, LANES + 1):
+        x = np.random.default_rng(0).standard_normal((count, 3, *size)).astype(np.float32)
+        np.testing.assert_allclose(program(x), reference.interpret(steps, x), rtol=1e-5, atol=1e-4)
 
 
 def linear(c_in, c_out):

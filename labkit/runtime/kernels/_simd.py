@@ -214,17 +214,16 @@ def larger_row(_: Any, tile: Any) -> Any:
 
 
 @inline
-def larger_pairs(_: Any, tile: Any) -> Any:
-    """Return the maxima of neighbouring lanes of a tile of 1 × 2 vectors, as one vector."""
-    one = Tile(1, 1)
+def every_second(_: Any, tile: Any, start: Any) -> Any:
+    """Return lanes start, start + 2, … of a tile of 1 × 2 vectors, as one vector; `start` is a literal 0 or 1."""
+    one, first = Tile(1, 1), start.literal_value
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         both = [builder.extract_value(args[0], n) for n in (0, 1)]
-        lanes = ir.VectorType(_I32, LANES)
-        even, odd = (builder.shuffle_vector(*both, ir.Constant(lanes, list(range(n, 2 * LANES, 2)))) for n in (0, 1))
-        return builder.insert_value(ir.Constant(one.ir, ir.Undefined), _larger(builder, odd, even), 0)
+        lanes = ir.Constant(ir.VectorType(_I32, LANES), list(range(first, 2 * LANES, 2)))
+        return builder.insert_value(ir.Constant(one.ir, ir.Undefined), builder.shuffle_vector(*both, lanes), 0)
 
-    return one(tile), emit
+    return one(tile, start), emit
 
 
 @inline

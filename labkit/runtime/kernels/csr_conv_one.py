@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from labkit.runtime.kernels._cache import kernel
-from labkit.runtime.kernels._simd import LANES, add_product, clip, larger, larger_pairs, load, splat, store, store_first
+from labkit.runtime.kernels._simd import LANES, add_product, clip, every_second, larger, load, splat, store, store_first
 from labkit.runtime.kernels._vectors import entry
 
 TILES = (14, 8, 4, 1)
@@ -53,10 +53,18 @@ def _variant(vectors: int) -> Any:
 
 @kernel
 def cut(a, s):  # type: ignore[no-untyped-def]
-    """Copy the input into its phases."""
+    """Copy the input into its phases; every second column a vector at a time."""
+    two, left, right = splat(1, 2, np.float32(0)), (s[COLUMNS] + 1) // 2, s[COLUMNS] // 2
     for c in range(s[CHANNELS]):
         for i in range(s[ROWS]):
             x = s[FROM] + c * s[FROM_PLANE] + i * s[FROM_PITCH]
+            if s[STRIDE_X] == 2:
+                y = s[X] + 2 * (c * s[STRIDE_Y] + i % s[STRIDE_Y]) * s[PHASE] + i // s[STRIDE_Y] * s[PITCH]
+                for j in range(0, left, LANES):
+                    both = load(two, a, x + 2 * j, 0, 1)
+                    store_first(every_second(both, 0), a, y + j, left - j)
+                    store_first(every_second(both, 1), a, y + s[PHASE] + j, right - j)
+                continue
             for phase in range(s[STRIDE_X]):
                 number = (c * s[STRIDE_Y] + i % s[STRIDE_Y]) * s[STRIDE_X] + phase
                 y = s[X] + number * s[PHASE] + i // s[STRIDE_Y] * s[PITCH]
@@ -84,7 +92,7 @@ def pool(a, s):  # type: ignore[no-untyped-def]
             x, y = s[LINE] + o * s[LINE_PLANE] + 2 * i * s[PITCH], s[Y] + o * s[Y_PLANE] + i * s[Y_PITCH]
             for j in range(0, width, LANES):
                 rows = larger(load(two, a, x + 2 * j, 0, 1), load(two, a, x + s[PITCH] + 2 * j, 0, 1))
-                store_first(larger_pairs(rows), a, y + j, width - j)
+                store_first(larger(every_second(rows, 1), every_second(rows, 0)), a, y + j, width - j)
 
 
 @kernel

@@ -67,15 +67,15 @@ def requantize(sums, added, factors, shifts, zero, low, high, y):  # type: ignor
         last = min(period, size - start)
         for c in range(0, last - LANES + 1, LANES):
             values = load(sums, start + c, LANES), load(added, c, LANES)
-            rounded = _rounded(values[0], values[1], load(factors, c, LANES), load(shifts, c, LANES))
-            store(y, start + c, _limited(rounded, zero, low, high))
+            codes = rounded(values[0], values[1], load(factors, c, LANES), load(shifts, c, LANES))
+            store(y, start + c, _limited(codes, zero, low, high))
         for c in range(last // LANES * LANES, last):
             wide = np.int64(np.int32(sums[start + c]) + added[c]) * factors[c] + (np.int64(1) << (shifts[c] - 1))
             y[start + c] = min(max((wide >> shifts[c]) + zero, low), high)
 
 
 @inline
-def _rounded(_: Any, sums: Any, added: Any, factors: Any, shifts: Any) -> Any:
+def rounded(_: Any, sums: Any, added: Any, factors: Any, shifts: Any) -> Any:
     """Return ((sums + added) · factor + 2^(shift-1)) >> shift of `LANES` neighbours, as int64."""
     wide = Vector(types.int64, LANES)
 

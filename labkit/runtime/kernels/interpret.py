@@ -4,6 +4,7 @@ from labkit.runtime.kernels import csr_conv as conv
 from labkit.runtime.kernels import csr_conv_one as conv_one
 from labkit.runtime.kernels import dense_one, winograd_conv
 from labkit.runtime.kernels._cache import kernel
+from labkit.runtime.kernels.codes_one import add_codes_one, dequantize_one, quantize_one, requantize_one
 from labkit.runtime.kernels.csr_conv import TILES, VARIANTS, csr_linear_lanes
 from labkit.runtime.kernels.csr_conv_one import csr_linear_pixels
 from labkit.runtime.kernels.dense_one import dense_linear_one
@@ -16,6 +17,7 @@ ADD, MAX_POOL, AVERAGE_POOL, CLIP, LINEAR, DENSE_LINEAR, WINDOW_LINEAR, DENSE_CO
 or of `csr_conv_one`; those from `DENSE_CONV` and `WINOGRAD` on the variants of `dense_one` and `winograd_conv`, in the order of
 theirs."""
 WINOGRAD = DENSE_CONV + len(dense_one.TILES)
+QUANTIZE, REQUANTIZE, ADD_CODES, DEQUANTIZE = range(WINOGRAD + len(winograd_conv.TILES), WINOGRAD + len(winograd_conv.TILES) + 4)
 COLUMNS = max(conv.POOLED + 1, 32)
 
 _one_14, _one_8, _one_4, _one_1 = conv_one.VARIANTS
@@ -69,7 +71,7 @@ def interpret(a, table, limits, pointers, offsets, values, bias, weights):  # ty
 
 @kernel
 def interpret_one(a, table, limits, pointers, offsets, values, bias, weights):  # type: ignore[no-untyped-def]
-    """Run steps in order on one image, pixels innermost; see `interpret`, `csr_conv_one`, `dense_one` and `pixels`.
+    """Run steps in order on one image, pixels innermost; see `interpret`, `csr_conv_one`, `dense_one`, `pixels` and `codes_one`.
 
     weights: of the dense steps.
     """
@@ -104,3 +106,11 @@ def interpret_one(a, table, limits, pointers, offsets, values, bias, weights):  
             _dense_1(a, s, offsets, weights, bias, low, high)
         elif op == WINDOW_LINEAR:
             window_linear_one(a, s, pointers, offsets, weights, bias, low, high)
+        elif op == QUANTIZE:
+            quantize_one(a, s, bias, low, high)
+        elif op == REQUANTIZE:
+            requantize_one(a, s, offsets, low, high)
+        elif op == ADD_CODES:
+            add_codes_one(a, s, pointers, low, high)
+        elif op == DEQUANTIZE:
+            dequantize_one(a, s, pointers, offsets, low, high)

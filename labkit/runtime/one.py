@@ -14,6 +14,7 @@ from labkit.runtime.affine import value_codes
 from labkit.runtime.arena import Place
 from labkit.runtime.kernels import csr_conv_one as conv
 from labkit.runtime.kernels import dense_one
+from labkit.runtime.kernels._bytes import VNNI
 from labkit.runtime.kernels._simd import LANES
 from labkit.runtime.kernels.dense_one import TAPS, WEIGHTS
 from labkit.runtime.kernels.interpret import (
@@ -41,10 +42,10 @@ MOST = 1 << 22
 FEW_ALONE = 4
 """Batches up to this size run image by image in one plan of all steps, if the program is small enough."""
 
-PRODUCTS_A_STEP, GROUPED = 4_000_000, 8
+PRODUCTS_A_STEP, GROUPED = (600_000, 24) if VNNI else (4_000_000, 8)
 """An integer program runs so only where all its images have at most so many products for each of its steps, those of grouped
-convolutions counted so many times: otherwise products of bytes save more than calls between steps cost. Measured with 16 lanes and
-instructions for dot products of bytes."""
+convolutions counted so many times: otherwise products of bytes save more than calls between steps cost. Measured with 16 lanes, with
+the kernel of `int8_direct_conv` and without."""
 
 DENSE_CONV_FROM, DENSE_LINEAR_FROM = 0.5, 0.4
 """Shares of stored weights from which on the dense kernel of one image is faster, measured with 16 lanes."""

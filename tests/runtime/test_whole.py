@@ -25,6 +25,13 @@ from tests.runtime.test_random_networks import INTEGERS, batch_of, integers_of, 
 BYTES = Affine(1.0, 0)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def alone_whether_or_not_it_pays():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(one, "PRODUCTS_A_STEP", 1 << 40)
+        yield
+
+
 def is_alone(program):
     """Tell whether a lone image runs in one plan, which it then must do for few images as well."""
     (first, *_) = program._stages_for(1)

@@ -12,12 +12,12 @@ from labkit.bench._rows import Row
 
 REACH_HEAD = ("work", "reach", "measured", "", "rate, ours", "rate, dense", "what limits it")
 LOADS = "the loads: each stored weight reads its own inputs, where dense ones share what was read"
-SECOND_CACHE = "a broadcast for each product of a block; a fifth of the time goes to inputs that do not fit the first cache"
+SECOND_CACHE = "a broadcast for each product of a block, and inputs that do not fit the first cache"
 MEMORY = "reading the weights: {most:.3g}× fewer bytes"
 DECODING = "reading the weights, {most:.3g}× fewer bytes, and putting them in their places"
-POPCOUNT = "counting bits; packing the inputs takes a tenth of the time"
+POPCOUNT = "counting bits, more than packing the inputs"
 DENSE_PEER = "the processor's byte products, as for every other engine"
-BLOCKS = "the loads, and up to a quarter of the time the transposition of inputs and sums"
+BLOCKS = "the loads, and the transposition of inputs and sums"
 UNEVEN = "the first layers keep most of their weights: with {left:.0%} of the products left, {most:.3g}× is what products alone give"
 FILTERS = "transforms before and after the products"
 ONE_CALL = "products: one call for the whole network leaves little else"

@@ -16,6 +16,7 @@ from labkit.runtime.steps import Pair, Shape, Step, bias_of
 from labkit.runtime.winograd import pays, transformed
 
 _CACHE = 40 << 10  # bytes that a tile may read before its input channels are split into blocks: about a first-level cache
+_LEAST = 16  # weights of an output that a block must hold on average, or resting the sums between blocks costs more than it saves
 _AT_ONCE = 256  # floats of an image that are transposed at once on the way in or out, unless a channel has more
 
 
@@ -94,8 +95,11 @@ class GroupPlan(Plan):
         taps, (s_y, s_x), (k_h, k_w) = taps_of(step.weight, step.groups, step.kernel), step.stride, step.kernel
         offsets = (taps.channels * source.plane + taps.rows * step.dilation[0] * source.pitch + taps.columns * step.dilation[1]) * LANES
         patch = (s_y * (tile[0] - 1) + k_h) * (s_x * (tile[1] - 1) + k_w) * LANES * 4
-        per_block = max(1, _CACHE // patch) if step.groups == 1 and tile != (1, 1) else source.channels
-        blocks, c_out = -(-source.channels // per_block), len(taps.pointers) - 1
+        c_out = len(taps.pointers) - 1
+        splits = step.groups == 1 and tile != (1, 1)
+        most = min(-(-source.channels * patch // _CACHE), len(taps.values) // (_LEAST * c_out)) if splits else 1
+        per_block = -(-source.channels // max(1, most))
+        blocks = -(-source.channels // per_block)
         place = taps.channels // per_block * c_out + taps.outputs
         order = np.argsort(place, kind="stable")
         pointers = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=blocks * c_out))]).astype(np.int64)

@@ -20,6 +20,7 @@ from labkit.runtime._layer import FEW, Layer, Values, one_by_one
 from labkit.runtime.codes import codes_of
 from labkit.runtime.kernels import csr_linear, n_m_linear, vector_linear
 from labkit.runtime.kernels._simd import LANES, aligned, on_a_line
+from labkit.runtime.kernels._taps import packed
 from labkit.runtime.kernels.transpose import transpose
 from labkit.runtime.rows import ROWS, as_rows
 from labkit.runtime.steps import INF, Shape, Step, bias_of
@@ -133,12 +134,13 @@ class _Csr:
     def __init__(self, weight: CsrTensor, step: Step) -> None:
         self._step = step
         (out, width), values, columns = weight.shape, weight.values.astype(np.float32), weight.columns.astype(np.int32)
-        self._row = on_a_line(values), on_a_line(columns), weight.pointers.astype(np.int64)
+        taps = packed(columns, values)
+        self._row = on_a_line(taps), weight.pointers.astype(np.int64)
         self._blocks = max(1, -(-width // csr_linear.INPUTS))
         place = columns // csr_linear.INPUTS * out + weight.index.rows
         order = np.argsort(place, kind="stable")
         pointers = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=self._blocks * out))]).astype(np.int64)
-        self._weights = on_a_line(values[order]), on_a_line(columns[order]), pointers
+        self._weights = on_a_line(taps[order]), pointers
         self._columns, self._y = _Columns(out, step), np.zeros(out, np.float32)
 
     def __call__(self, x: Values) -> Values:

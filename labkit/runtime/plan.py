@@ -9,14 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labkit.runtime.arena import Layout, Place
-from labkit.runtime.kernels._simd import aligned
+from labkit.runtime.kernels._simd import aligned, on_a_line
+from labkit.runtime.kernels._taps import packed
 from labkit.runtime.kernels.interpret import ADD, AVERAGE_POOL, CLIP, COLUMNS, MAX_POOL
 from labkit.runtime.kernels.lanes import TO, TO_PITCH, TO_PLANE
 from labkit.runtime.steps import Shape, Step
 
 Values = dict[int, NDArray[np.float32]]
 
-_KINDS = (np.int64, np.int32, np.float32, np.float32, np.float32)  # of pointers, offsets, values, bias and dense weights
+KINDS = (np.int64, np.int32, np.int64, np.float32, np.float32)
+"""Types of the arrays of weights: pointers, offsets, taps, bias and dense weights."""
+
+_NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Plan(ABC):
         self._rows: list[list[int]] = []
         self._limits: list[tuple[float, float]] = []
         self._stored: list[tuple[NDArray[Any], ...]] = []
-        self._so_far = [0] * len(_KINDS)
+        self._so_far = [0] * len(KINDS)
         for n in stretch.inputs:
             self._place(n)
         for number, step in stretch.steps:
@@ -88,7 +92,7 @@ class Plan(ABC):
     ) -> list[int]:
         """Keep the packed weights of a row, and return where its pointers and its bias begin."""
         starts = [self._so_far[0], self._so_far[3]]
-        self._keep(pointers + self._so_far[1], offsets, values, bias, np.zeros(0, np.float32))
+        self._keep(pointers + self._so_far[2], _NONE, packed(offsets, values), bias, _NONE)
         return starts
 
     def store_blocks(
@@ -96,15 +100,16 @@ class Plan(ABC):
     ) -> list[int]:
         """Keep the weights of a row that has them in blocks; return where its pointers, offsets, bias and weights begin."""
         starts = [self._so_far[n] for n in (0, 1, 3, 4)]
-        fill = np.zeros(offsets.size, np.float32)  # so that offsets and values count alike
-        self._keep(pointers, offsets.reshape(-1), fill, bias, weights.reshape(-1))
+        self._keep(pointers, offsets.reshape(-1), _NONE, bias, weights.reshape(-1))
         return starts
 
     def freeze(self) -> None:
         """Turn the lists into the arrays that kernels read, once all is placed."""
         self.table = np.array(self._rows, np.int64).reshape(-1, COLUMNS)
         self.limits = np.array(self._limits, np.float32).reshape(-1, 2)
-        self.weights = tuple(_joined([each[n] for each in self._stored], kind) for n, kind in enumerate(_KINDS))
+        columns = zip(*self._stored, strict=True) if self._stored else ((),) * len(KINDS)
+        joined = (np.concatenate([_NONE, *column], dtype=kind, casting="unsafe") for column, kind in zip(columns, KINDS, strict=True))
+        self.weights = tuple(map(on_a_line, joined))
         self.arena = aligned(self.layout.size)
 
     def _keep(self, *arrays: NDArray[Any]) -> None:
@@ -140,13 +145,3 @@ class Plan(ABC):
 def _only_linear(steps: Sequence[tuple[int, Step]], number: int) -> bool:
     """Tell whether a flattened value may stay the image that it was: a linear layer finds each input where the image has it."""
     return all(step.op in ("linear", "flatten") for _, step in steps if number in step.inputs)
-
-
-def _joined(arrays: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:
-    """Return arrays one after another, from a multiple of 64 bytes on where an entry takes four."""
-    whole: NDArray[Any] = np.concatenate([np.zeros(0, kind), *arrays]).astype(kind)
-    if whole.itemsize != 4:
-        return whole
-    out: NDArray[Any] = aligned(whole.size).view(kind)
-    out[:] = whole
-    return out

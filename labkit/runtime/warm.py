@@ -24,6 +24,7 @@ from labkit.runtime.kernels._simd import LANES, aligned
 from labkit.runtime.kernels.interpret import COLUMNS, interpret, interpret_one
 from labkit.runtime.kernels.lanes import AT_ONCE, BY_IMAGE, gather, scatter
 from labkit.runtime.kernels.xnor_linear import XnorLinear
+from labkit.runtime.plan import KINDS
 from labkit.runtime.program import Program
 from labkit.runtime.steps import Affine, Step
 
@@ -40,7 +41,7 @@ def warm(progress: Progress = SILENT) -> Path | None:
     progress.begin("compiling kernels")
     arena, outside, geometry = aligned(16), np.zeros(1, np.float32), np.zeros(9, np.int64)
     geometry[[BY_IMAGE, AT_ONCE]] = 1  # no channels, so nothing is copied
-    weights = (np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32))
+    weights = [np.zeros(1, kind) for kind in KINDS]
     table, limits = np.zeros((0, COLUMNS), np.int64), np.zeros((0, 2), np.float32)
     calls: tuple[Callable[[], Any], ...] = (
         lambda: gather(outside, arena, geometry, 0, False),
@@ -48,8 +49,8 @@ def warm(progress: Progress = SILENT) -> Path | None:
         *(partial(_run, step) for step in _steps()),
         _run_signs,
         *(partial(_run_integers, count) for count in (1, 5 * LANES)),
-        lambda: interpret(arena, table, limits, *weights, outside),
-        lambda: interpret_one(arena, table, limits, *weights, outside),
+        lambda: interpret(arena, table, limits, *weights),
+        lambda: interpret_one(arena, table, limits, *weights),
     )
     for n, call in enumerate(calls):
         progress.step(n, len(calls))

@@ -6,6 +6,7 @@ import pytest
 from labkit.formats import smallest
 from labkit.runtime.kernels import reference
 from labkit.runtime.kernels._simd import LANES
+from labkit.runtime.kernels.csr_conv import BLOCKS
 from labkit.runtime.program import Program
 from labkit.runtime.steps import Step
 
@@ -53,3 +54,18 @@ def test_a_linear_layer_behind_images_runs_beside_them(count, kind, flat):
     x = rng.standard_normal((count, 2, 5, 6)).astype(np.float32)
     np.testing.assert_allclose(program(x), reference.interpret(program.steps, x), rtol=1e-5, atol=1e-5)
     assert len(program._stages) == 1
+
+
+@pytest.mark.parametrize(("channels", "density", "blocks"), [(128, 0.2, "many"), (128, 0.02, 1), (64, 0.07, 2), (3, 0.9, 1)])
+def test_inputs_are_split_only_where_a_block_has_weights_enough(channels, density, blocks):
+    rng = np.random.default_rng(2)
+    weight = np.where(rng.random((9, channels, 3, 3)) < density, rng.standard_normal((9, channels, 3, 3)), 0).astype(np.float32)
+    step = Step(
+        "conv", "conv", (0,), smallest(weight, ["csr"]), rng.standard_normal(9).astype(np.float32), kernel=(3, 3), padding=(1, 1), low=0.0
+    )
+    program = Program([step], (channels, 14, 14))
+    x = rng.standard_normal((LANES, channels, 14, 14)).astype(np.float32)
+    np.testing.assert_allclose(program(x), reference.interpret(program.steps, x), rtol=1e-4, atol=1e-4)
+    (row,) = program._stages[0]._group.table
+    assert row[BLOCKS] > 2 if blocks == "many" else row[BLOCKS] == blocks
+    assert np.count_nonzero(weight) / 9 / row[BLOCKS] >= 16 or row[BLOCKS] == 1

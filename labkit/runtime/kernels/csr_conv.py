@@ -4,7 +4,7 @@ Everything lies in one flat array `a`, the arena. Channel c, row i, pixel j of a
 image of the group, at  base + (c · plane + i · pitch + j) · LANES. Around the image lies a border of zeros.
 
 For a tile of rows × pixels outputs, held in registers, every stored weight (output o, input channel, row, column) is one
-offset into the input, one broadcast and one fused multiply-add for each vector of the tile; nothing is copied beforehand.
+tap (see `_taps`) with its offset into the input, one broadcast and one fused multiply-add for each vector of the tile; nothing is copied beforehand.
 Input channels go in blocks, so that what a tile reads stays in the first cache; between blocks, sums rest in `part`.
 Bias, limits (ReLU) and 2×2 max pooling are fused into the store.
 """
@@ -15,6 +15,7 @@ import numpy as np
 
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES, add_product, clip, larger, larger_row, load, plus, splat, store
+from labkit.runtime.kernels._taps import value
 from labkit.runtime.kernels._vectors import entry
 
 TILES = ((2, 7, 1), (2, 4, 1), (3, 3, 1), (1, 4, 1), (1, 1, 1), (2, 7, 2), (2, 4, 2), (3, 3, 2))
@@ -30,11 +31,11 @@ def _variant(rows: int, pixels: int, step: int) -> Any:
     """Make the kernel for one shape of tile."""
 
     @kernel
-    def csr_conv(a, s, pointers, offsets, values, bias, low, high):  # type: ignore[no-untyped-def]
+    def csr_conv(a, s, pointers, taps, bias, low, high):  # type: ignore[no-untyped-def]
         """Compute one convolution for one group of images.
 
-        a: arena. s: the step's row. pointers: start of each (block, output), absolute. offsets: of each weight, floats
-        from a tile's origin. values: the weights. bias: of all outputs of all steps.
+        a: arena. s: the step's row. pointers: start of each (block, output), absolute. taps: of each weight, its place in
+        floats from a tile's origin. bias: of all outputs of all steps.
         """
         h, w, out, blocks, pitch = s[HEIGHT], s[WIDTH], s[OUTPUTS], s[BLOCKS], s[X_PITCH]
         x_row, tile_size = s[STRIDE_Y] * pitch * LANES, rows * pixels * LANES
@@ -52,7 +53,8 @@ def _variant(rows: int, pixels: int, step: int) -> Any:
                             total = load(zero, a, s[PART] + o * tile_size, pixels * LANES, 1)
                         at = s[POINTERS] + block * out + o
                         for n in range(pointers[at], pointers[at + 1]):
-                            total = add_product(total, entry(values, n), a, origin + np.int64(entry(offsets, n)), x_row, step)
+                            tap = entry(taps, n)
+                            total = add_product(total, value(tap), a, origin + (tap >> 32), x_row, step)
                         if block < blocks - 1:
                             store(total, a, s[PART] + o * tile_size, pixels * LANES)
                         elif s[POOLED]:
@@ -78,7 +80,7 @@ def _pool_line(a, s, i):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def csr_linear_lanes(a, s, pointers, offsets, values, bias, low, high):  # type: ignore[no-untyped-def]
+def csr_linear_lanes(a, s, pointers, taps, bias, low, high):  # type: ignore[no-untyped-def]
     """Compute a linear layer, or a convolution whose output is one pixel, for one group of images; four sums take turns.
 
     The arguments are those of `csr_conv`; of the row, rows and columns, strides and pitches do not count.
@@ -89,12 +91,14 @@ def csr_linear_lanes(a, s, pointers, offsets, values, bias, low, high):  # type:
         first, last = pointers[s[POINTERS] + o], pointers[s[POINTERS] + o + 1]
         whole = first + (last - first) // 4 * 4
         for n in range(first, whole, 4):
-            p = add_product(p, entry(values, n), a, s[X] + np.int64(entry(offsets, n)), 0, 1)
-            q = add_product(q, entry(values, n + 1), a, s[X] + np.int64(entry(offsets, n + 1)), 0, 1)
-            r = add_product(r, entry(values, n + 2), a, s[X] + np.int64(entry(offsets, n + 2)), 0, 1)
-            t = add_product(t, entry(values, n + 3), a, s[X] + np.int64(entry(offsets, n + 3)), 0, 1)
+            i, j, k, m = entry(taps, n), entry(taps, n + 1), entry(taps, n + 2), entry(taps, n + 3)
+            p = add_product(p, value(i), a, s[X] + (i >> 32), 0, 1)
+            q = add_product(q, value(j), a, s[X] + (j >> 32), 0, 1)
+            r = add_product(r, value(k), a, s[X] + (k >> 32), 0, 1)
+            t = add_product(t, value(m), a, s[X] + (m >> 32), 0, 1)
         for n in range(whole, last):
-            p = add_product(p, entry(values, n), a, s[X] + np.int64(entry(offsets, n)), 0, 1)
+            i = entry(taps, n)
+            p = add_product(p, value(i), a, s[X] + (i >> 32), 0, 1)
         store(clip(plus(plus(p, q), plus(r, t)), low, high), a, s[Y] + o * s[Y_PLANE] * LANES, 0)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES, add_product, clip, every_second, larger, load, splat, store, store_first
+from labkit.runtime.kernels._taps import value
 from labkit.runtime.kernels._vectors import entry
 
 TILES = (14, 8, 4, 1)
@@ -32,7 +33,7 @@ def _variant(vectors: int) -> Any:
     """Make the kernel for one length of tile."""
 
     @kernel
-    def csr_conv_one(a, s, pointers, offsets, values, bias, low, high):  # type: ignore[no-untyped-def]
+    def csr_conv_one(a, s, pointers, taps, bias, low, high):  # type: ignore[no-untyped-def]
         """Compute one convolution of one image; the arguments are those of `csr_conv`."""
         if s[STRIDE_Y] * s[STRIDE_X] > 1:
             cut(a, s)
@@ -41,7 +42,8 @@ def _variant(vectors: int) -> Any:
                 total = splat(1, vectors, bias[s[BIAS] + o])
                 at = s[POINTERS] + o
                 for n in range(pointers[at], pointers[at + 1]):
-                    total = add_product(total, entry(values, n), a, s[X] + t + np.int64(entry(offsets, n)), 0, 1)
+                    tap = entry(taps, n)
+                    total = add_product(total, value(tap), a, s[X] + t + (tap >> 32), 0, 1)
                 store(clip(total, low, high), a, s[LINE] + o * s[LINE_PLANE] + t, 0)
         if s[POOLED]:
             pool(a, s)
@@ -96,19 +98,21 @@ def pool(a, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def csr_linear_pixels(a, s, pointers, offsets, values, bias, low, high):  # type: ignore[no-untyped-def]
+def csr_linear_pixels(a, s, pointers, taps, bias, low, high):  # type: ignore[no-untyped-def]
     """Compute a linear layer, or a convolution whose output is one pixel; four sums take turns. Arguments as of `csr_conv`."""
     for o in range(s[OUTPUTS]):
         p, q, r, t = bias[s[BIAS] + o], np.float32(0), np.float32(0), np.float32(0)
         first, last = pointers[s[POINTERS] + o], pointers[s[POINTERS] + o + 1]
         whole = first + (last - first) // 4 * 4
         for n in range(first, whole, 4):
-            p += entry(values, n) * entry(a, s[X] + np.int64(entry(offsets, n)))
-            q += entry(values, n + 1) * entry(a, s[X] + np.int64(entry(offsets, n + 1)))
-            r += entry(values, n + 2) * entry(a, s[X] + np.int64(entry(offsets, n + 2)))
-            t += entry(values, n + 3) * entry(a, s[X] + np.int64(entry(offsets, n + 3)))
+            i, j, k, m = entry(taps, n), entry(taps, n + 1), entry(taps, n + 2), entry(taps, n + 3)
+            p += value(i) * entry(a, s[X] + (i >> 32))
+            q += value(j) * entry(a, s[X] + (j >> 32))
+            r += value(k) * entry(a, s[X] + (k >> 32))
+            t += value(m) * entry(a, s[X] + (m >> 32))
         for n in range(whole, last):
-            p += entry(values, n) * entry(a, s[X] + np.int64(entry(offsets, n)))
+            i = entry(taps, n)
+            p += value(i) * entry(a, s[X] + (i >> 32))
         store_first(clip(splat(1, 1, (p + q) + (r + t)), low, high), a, s[Y] + o * s[Y_PLANE], 1)
 
 

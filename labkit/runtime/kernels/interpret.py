@@ -27,32 +27,32 @@ _27_1, _24_1, _33_1, _14_1, _11_1, _27_2, _24_2, _33_2 = VARIANTS
 
 
 @kernel
-def interpret(a, table, limits, pointers, offsets, values, bias, weights):  # type: ignore[no-untyped-def]
+def interpret(a, table, limits, pointers, offsets, taps, bias, weights):  # type: ignore[no-untyped-def]
     """Run steps in order.
 
     a: the arena, flat float32. table: (steps, COLUMNS) int64, column 0 the operation, the others as `csr_conv` and `lanes`
-    say. limits: (steps, 2) float32. pointers, offsets, values, bias: the packed weights of all steps. weights: the transformed ones
+    say. limits: (steps, 2) float32. pointers, taps, bias: the packed weights of all steps. weights: the transformed ones
     of the steps of `winograd_conv`.
     """
     for n in range(len(table)):
         s, low, high = table[n], limits[n, 0], limits[n, 1]
         op = s[0]
         if op == 0:
-            _27_1(a, s, pointers, offsets, values, bias, low, high)
+            _27_1(a, s, pointers, taps, bias, low, high)
         elif op == 1:
-            _24_1(a, s, pointers, offsets, values, bias, low, high)
+            _24_1(a, s, pointers, taps, bias, low, high)
         elif op == 2:
-            _33_1(a, s, pointers, offsets, values, bias, low, high)
+            _33_1(a, s, pointers, taps, bias, low, high)
         elif op == 3:
-            _14_1(a, s, pointers, offsets, values, bias, low, high)
+            _14_1(a, s, pointers, taps, bias, low, high)
         elif op == 4:
-            _11_1(a, s, pointers, offsets, values, bias, low, high)
+            _11_1(a, s, pointers, taps, bias, low, high)
         elif op == 5:
-            _27_2(a, s, pointers, offsets, values, bias, low, high)
+            _27_2(a, s, pointers, taps, bias, low, high)
         elif op == 6:
-            _24_2(a, s, pointers, offsets, values, bias, low, high)
+            _24_2(a, s, pointers, taps, bias, low, high)
         elif op == 7:
-            _33_2(a, s, pointers, offsets, values, bias, low, high)
+            _33_2(a, s, pointers, taps, bias, low, high)
         elif op == ADD:
             add(a, s, low, high)
         elif op == MAX_POOL:
@@ -62,7 +62,7 @@ def interpret(a, table, limits, pointers, offsets, values, bias, weights):  # ty
         elif op == CLIP:
             clip_values(a, s, low, high)
         elif op == LINEAR:
-            csr_linear_lanes(a, s, pointers, offsets, values, bias, low, high)
+            csr_linear_lanes(a, s, pointers, taps, bias, low, high)
         elif op == WINOGRAD:
             _wide(a, s, weights, bias, low, high)
         elif op == WINOGRAD + 1:
@@ -70,7 +70,7 @@ def interpret(a, table, limits, pointers, offsets, values, bias, weights):  # ty
 
 
 @kernel
-def interpret_one(a, table, limits, pointers, offsets, values, bias, weights):  # type: ignore[no-untyped-def]
+def interpret_one(a, table, limits, pointers, offsets, taps, bias, weights):  # type: ignore[no-untyped-def]
     """Run steps in order on one image, pixels innermost; see `interpret`, `csr_conv_one`, `dense_one`, `pixels` and `codes_one`.
 
     weights: of the dense steps.
@@ -79,13 +79,13 @@ def interpret_one(a, table, limits, pointers, offsets, values, bias, weights):  
         s, low, high = table[n], limits[n, 0], limits[n, 1]
         op = s[0]
         if op == 0:
-            _one_14(a, s, pointers, offsets, values, bias, low, high)
+            _one_14(a, s, pointers, taps, bias, low, high)
         elif op == 1:
-            _one_8(a, s, pointers, offsets, values, bias, low, high)
+            _one_8(a, s, pointers, taps, bias, low, high)
         elif op == 2:
-            _one_4(a, s, pointers, offsets, values, bias, low, high)
+            _one_4(a, s, pointers, taps, bias, low, high)
         elif op == 3:
-            _one_1(a, s, pointers, offsets, values, bias, low, high)
+            _one_1(a, s, pointers, taps, bias, low, high)
         elif op == ADD:
             add_one(a, s, low, high)
         elif op == MAX_POOL:
@@ -95,7 +95,7 @@ def interpret_one(a, table, limits, pointers, offsets, values, bias, weights):  
         elif op == CLIP:
             clip_one(a, s, low, high)
         elif op == LINEAR:
-            csr_linear_pixels(a, s, pointers, offsets, values, bias, low, high)
+            csr_linear_pixels(a, s, pointers, taps, bias, low, high)
         elif op == DENSE_LINEAR:
             dense_linear_one(a, s, offsets, weights, bias, low, high)
         elif op == DENSE_CONV:

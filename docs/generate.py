@@ -214,10 +214,10 @@ def bench_table(path: Path) -> str:
         f"{len(rows)} cases: {faster} are faster than dense float32 torch, {slower} slower, "
         f"{len(rows) - faster - slower} equal to within the spread. One thread, on {host_in_words(content['host'])}."
     )
-    host = content["host"]
-    aimed = table(bench.REACH_HEAD, bench.reach_table(rows, is_wide="avx512f" in str(host)))
+    here = bench.Machine(**content["machine"])
+    aimed = table(bench.REACH_HEAD, bench.reach_table(rows, here, is_wide="avx512f" in str(content["host"])))
     shown = table(bench.HEAD, map(bench.in_words, rows))
-    return f"{said}\n\n{aimed}\n\n<details>\n<summary>All of them</summary>\n\n{shown}\n\n</details>"
+    return f"{said} {here.in_words()}\n\n{aimed}\n\n<details>\n<summary>All of them</summary>\n\n{shown}\n\n</details>"
 
 
 def read_results(folder: Path) -> list[dict[str, Any]]:

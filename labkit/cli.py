@@ -276,12 +276,14 @@ def _bench(args: argparse.Namespace) -> None:
     if bench.missing():
         print(f"labkit: without peers of {', '.join(bench.missing())}: pip install 'labkit[bench]' brings them", file=sys.stderr)
     with terminal_bar() as progress:
+        here = bench.machine(progress)
         rows = list(bench.bench(args.only, args.rounds, progress))
     if args.json:
-        print_json({"version": 1, "host": host.host(), "rows": [bench.as_plain(row) for row in rows]})
+        print_json({"version": 1, "host": host.host(), "machine": here.as_plain(), "rows": [bench.as_plain(row) for row in rows]})
         return
     print(f"one thread, {host.in_words(host.host())}; median of {args.rounds} interleaved rounds, quartiles of the ratio in brackets")
     table(bench.HEAD, [bench.in_words(row) for row in rows])
+    print(here.in_words())
 
 
 def _warm(_: argparse.Namespace) -> None:

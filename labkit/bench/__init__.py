@@ -4,6 +4,7 @@ One file per topic with its cases; a kernel's rows are a generator of cases ther
 """
 
 from labkit.bench._case import Case, Setting, bits, linear_case, network_case, zeros
+from labkit.bench._machine import Machine, machine
 from labkit.bench._onnx import to_onnx
 from labkit.bench._peers import missing
 from labkit.bench._reach import REACH_HEAD, reach_table
@@ -14,6 +15,7 @@ __all__ = [
     "HEAD",
     "REACH_HEAD",
     "Case",
+    "Machine",
     "Row",
     "Setting",
     "as_plain",
@@ -23,6 +25,7 @@ __all__ = [
     "from_plain",
     "in_words",
     "linear_case",
+    "machine",
     "measured",
     "missing",
     "network_case",

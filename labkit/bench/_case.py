@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from labkit.bench import _peers
 from labkit.formats import Format
+from labkit.measure.cost import cost
 from labkit.models.fold import fold_batch_norm
 from labkit.runtime import Program, compile  # noqa: A004
 from labkit.runtime import steps as runtime
@@ -44,6 +45,7 @@ class Case:
         ours, dense: calls.
         error: largest absolute difference to the exact result.
         peers: name → call of what else can do the job.
+        macs, effective_macs: products of the dense call, and those of weights that are not zero.
     """
 
     kernel: str
@@ -55,6 +57,8 @@ class Case:
     dense: Call
     error: float
     peers: dict[str, Call] = field(default_factory=dict)
+    macs: int = 0
+    effective_macs: int = 0
 
 
 def zeros(share: float, words: str = "") -> Setting:
@@ -87,7 +91,8 @@ def linear_case(kernel: str, packed: Format, batch: int, setting: Setting, input
     if batch == 1:
         peers[NUMPY_DENSE] = lambda: x @ weight.T
     calls: tuple[Call, Call] = (lambda: program(x), lambda: F.linear(inputs, dense))
-    return Case(kernel, packed.kind, tuple(packed.shape), batch, setting, *calls, error, peers)
+    macs = weight.size * batch, int(np.count_nonzero(weight)) * batch
+    return Case(kernel, packed.kind, tuple(packed.shape), batch, setting, *calls, error, peers, *macs)
 
 
 def network_case(
@@ -121,7 +126,10 @@ def program_case(
     peers = _peers.onnx_network(floats, x)
     if calibration is not None:
         peers |= _peers.onnx_int8_network(floats, x, calibration.numpy())
-    return Case(kernel, found, tuple(images.shape[1:]), len(images), setting, lambda: program(x), lambda: dense(best), error, peers)
+    price = cost(model, images[:1])
+    macs = price.macs * len(images), price.effective_macs * len(images)
+    calls: tuple[Call, Call] = (lambda: program(x), lambda: dense(best))
+    return Case(kernel, found, tuple(images.shape[1:]), len(images), setting, *calls, error, peers, *macs)
 
 
 def rng() -> np.random.Generator:

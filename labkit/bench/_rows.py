@@ -29,6 +29,7 @@ class Row:
         max_abs_error: largest absolute difference to the exact result.
         median_ms, dense_ms: of ours and of the baseline.
         peers: ratio to each peer.
+        macs, effective_macs: products of the dense call, and those of weights that are not zero.
     """
 
     kernel: str
@@ -47,6 +48,8 @@ class Row:
     median_ms: float
     dense_ms: float
     peers: dict[str, float]
+    macs: int
+    effective_macs: int
 
 
 def measured(case: Case, rounds: int) -> Row:
@@ -74,6 +77,8 @@ def measured(case: Case, rounds: int) -> Row:
         median_ms=times["ours"].median_ms,
         dense_ms=times["dense"].median_ms,
         peers=peers,
+        macs=case.macs,
+        effective_macs=case.effective_macs,
     )
 
 

@@ -24,7 +24,8 @@ def bytes_in_blocks() -> Iterator[Case]:
         peers = _peers.torch_int8(torch.from_numpy(x), torch.from_numpy(codes)) | _peers.onnx_int8(x, codes)
         calls = partial(layer, x), partial(F.linear, floats, dense)
         format_ = "block_int8" if share else "linear"
-        yield Case("int8_linear", format_, codes.shape, 64, zeros(share), *calls, error, peers)
+        macs = codes.size * 64, int(kept.sum()) * 64
+        yield Case("int8_linear", format_, codes.shape, 64, zeros(share), *calls, error, peers, *macs)
 
 
 CASES = (bytes_in_blocks,)

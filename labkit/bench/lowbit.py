@@ -50,7 +50,8 @@ def signs() -> Iterator[Case]:
         ones = torch.from_numpy(np.where(x < 0, -1, 1).astype(np.float32))
         error = difference(layer(x), ones.double().numpy() @ dense.double().numpy().T)
         calls = partial(layer, x), partial(F.linear, ones, dense)
-        yield Case("xnor_linear", "binary", (1024, 1024), batch, bits(1), *calls, error)
+        macs = 1024 * 1024 * batch
+        yield Case("xnor_linear", "binary", (1024, 1024), batch, bits(1), *calls, error, {}, macs, macs)
 
 
 CASES = (codes, byte_codes, signs)

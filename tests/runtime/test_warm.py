@@ -57,7 +57,7 @@ def run(package, cache, code=ADD, **environment):
     """Run code in a fresh process with the labkit in `package` and its cache in `cache`."""
     names = {"PYTHONPATH": str(package), "XDG_CACHE_HOME": str(cache), "HOME": str(cache), **environment}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | names, cwd=package, capture_output=True, text=True, timeout=280, check=False
+        [sys.executable, "-c", code], env=os.environ | names, cwd=package, capture_output=True, text=True, timeout=1800, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.split()

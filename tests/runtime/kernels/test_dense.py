@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from labkit.formats.dense import DenseTensor
 from labkit.runtime.kernels import dense, reference
@@ -40,3 +41,17 @@ def test_one_channel_in_and_one_row_or_column_out(kernel, stride, padding, size,
 
 def test_only_the_excess_of_padding_is_written_out():
     assert dense.excess(kernel=(3, 1), padding=(5, 0), dilation=(2, 1)) == (1, 0)
+
+
+@pytest.mark.parametrize("low_high", [(-np.inf, np.inf), (0.0, np.inf), (0.0, 6.0), (-1.0, 1.5)])
+@pytest.mark.parametrize("transposed_to", [0, dense.TRANSPOSED_TO], ids=["as it is", "transposed"])
+@pytest.mark.parametrize("count", [1, dense.FUSE_FROM - 1, dense.FUSE_FROM, 65])
+def test_a_linear_layer_in_each_of_its_forms(monkeypatch, count, transposed_to, low_high):
+    monkeypatch.setattr(dense, "TRANSPOSED_TO", transposed_to)
+    rng = np.random.default_rng(1)
+    weight, bias = rng.standard_normal((17, 33)).astype(np.float32), rng.standard_normal(17).astype(np.float32)
+    step = Step("linear", "fc", (0,), DenseTensor.pack(weight), bias, low=low_high[0], high=low_high[1])
+    x = rng.standard_normal((count, 33)).astype(np.float32)
+    call, before = dense.lower(step, (33,)), x.copy()
+    np.testing.assert_allclose(call(torch.from_numpy(x)).numpy(), reference.interpret([step], x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(x, before)

@@ -1,32 +1,23 @@
 """What this machine gives one thread at most, so that a ratio can be held against it.
 
 Dense products share what they read: a vector that lies in a register takes part in several of them. A product of a stored
-weight reads its own inputs, so that how much a cache hands out in a cycle bounds it. This bound is that of the loop that
-all sparse convolutions run, with nothing around it: one output, and inputs at random places.
+weight reads its own inputs, so that how much a cache hands out in a cycle bounds it; see `labkit.runtime.loads`.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import numpy as np
 
 from labkit.core.progress import SILENT, Progress
 from labkit.measure import latency
 from labkit.measure.roof import roof
-from labkit.runtime.kernels import csr_conv as conv
-from labkit.runtime.kernels._simd import LANES, aligned, on_a_line
-from labkit.runtime.kernels._taps import packed
-from labkit.runtime.kernels.interpret import COLUMNS
+from labkit.runtime.loads import loop
 
-WEIGHTS = 1 << 13
 FIRST_BYTES, SECOND_BYTES = 32 << 10, 512 << 10  # within a first-level and a second-level cache
-ROUNDS = 50
+ROUNDS, ROOFS = 50, 3
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Rates of one thread, the fastest round of each.
+    """Rates of one thread; of the roof the middle one of three, of the loops the fastest round but one, since a clock may slip.
 
     Attributes:
         shared: 10⁹ float32 products a second where products share what is read: the fastest dense one.
@@ -54,32 +45,14 @@ class Machine:
 
 
 def machine(progress: Progress = SILENT) -> Machine:
-    """Measure the rates, in about two seconds.
+    """Measure the rates, in about three seconds.
 
     Raises:
         Cancelled: between two rounds, or while another measurement is waited for.
         LabkitError: another measurement did not end.
     """
-    here = roof(progress)
-    calls = {str(size): _loop(size) for size in (FIRST_BYTES, SECOND_BYTES)}
-    times = latency.compare(calls, rounds=ROUNDS, progress=progress)
-    rows, pixels, _ = conv.TILES[0]
-    products = WEIGHTS * rows * pixels * LANES
-    first, second = (products / min(found.times_ms) / 1e6 for found in times.values())
+    here = sorted((roof(progress) for _ in range(ROOFS)), key=lambda found: found.peak_gflops)[ROOFS // 2]
+    loops = {str(size): loop(size) for size in (FIRST_BYTES, SECOND_BYTES)}
+    times = latency.compare({name: call for name, (call, _) in loops.items()}, rounds=ROUNDS, progress=progress)
+    first, second = (loops[name][1] / sorted(found.times_ms)[1] / 1e6 for name, found in times.items())
     return Machine(here.peak_gflops / 2, first, second, here.bandwidth_gbps)
-
-
-def _loop(size: int) -> Callable[[], Any]:
-    """Return a call of the kernel of the first tile: one output, whose inputs lie at random places in `size` bytes."""
-    rows, pixels, _ = conv.TILES[0]
-    rng, arena, pitch = np.random.default_rng(0), aligned(size // 4), 2 * pixels
-    tile, line = rows * pixels * LANES, pitch * rows * LANES
-    places = rng.integers(0, (arena.size - tile - line) // LANES, WEIGHTS) * LANES
-    taps = on_a_line(packed(places, rng.standard_normal(WEIGHTS).astype(np.float32)))
-    row = np.zeros(COLUMNS, np.int64)
-    row[[conv.OUTPUTS, conv.BLOCKS, conv.STRIDE_Y, conv.STRIDE_X]] = 1
-    row[[conv.HEIGHT, conv.WIDTH, conv.X_PITCH, conv.Y_PITCH]] = rows, pixels, pitch, pixels
-    row[conv.Y] = arena.size - tile
-    pointers, bias = np.array([0, WEIGHTS], np.int64), np.zeros(1, np.float32)
-    low, high = np.float32(-np.inf), np.float32(np.inf)
-    return lambda: conv.VARIANTS[0](arena, row, pointers, taps, bias, low, high)

@@ -19,6 +19,7 @@ from labkit.runtime.kernels import byte_lookup_linear as on_byte
 from labkit.runtime.kernels import lookup_linear
 from labkit.runtime.kernels._bytes import BYTES
 from labkit.runtime.kernels._simd import LANES, aligned, on_a_line
+from labkit.runtime.kernels._vectors import TOGETHER
 from labkit.runtime.steps import Step
 
 LEAST_PEAK = np.float32(1e-30)
@@ -123,18 +124,18 @@ class Lookup(_Coded):
         words = indices.reshape(len(indices), -1, per, LANES) << (np.arange(per, dtype=np.uint32) * np.uint32(codes.bits))[:, None]
         self._words = on_a_line(np.bitwise_or.reduce(words, axis=2)).view(np.int32)
         self._table, self._x, self._y = aligned(16), aligned(indices.shape[1]), np.zeros(len(indices), np.float32)
-        self._table[: len(codes.table)] = codes.table
+        self._table[: len(codes.table)], self._out = codes.table, len(codes.indices)
         self._scales = _padded_scales(codes, indices.shape[1])
 
     def _run(self, row: Values) -> Values:
         self._x[: len(row)] = row
         if not self._group:
             lookup_linear.ROWS[self._bits](self._words, self._x, self._table, self._scales, self._y)
-            return self._y
+            return self._y[: self._out]
         per, steps = 32 // self._bits, self._group // LANES
         kernel = lookup_linear.GROUPS[self._bits, min(steps, per)]
         kernel(self._words, self._x, self._table, self._scales, max(1, steps // per), self._y)
-        return self._y
+        return self._y[: self._out]
 
 
 class PairLookup(_Coded):
@@ -172,7 +173,7 @@ class ByteLookup(_Coded):
         table[: len(codes.table)] = np.minimum(codes.table - codes.table.min(), 127)
         self._table, self._scales = np.tile(table, BYTES // 16), _padded_scales(codes, indices.shape[1])
         self._x, self._y = on_a_line(np.zeros(indices.shape[1], np.int8)), np.zeros(len(indices), np.float32)
-        self._starts = aligned(indices.shape[1] // 4).view(np.int32)
+        self._starts, self._out = aligned(indices.shape[1] // 4).view(np.int32), len(codes.indices)
 
     def _run(self, row: Values) -> Values:
         with np.errstate(invalid="ignore"):
@@ -185,7 +186,7 @@ class ByteLookup(_Coded):
             on_byte.GROUPS[self._bits](self._codes, self._x, self._low, self._scales, group // planes, self._starts, self._y)
         else:
             on_byte.PARTS[self._bits, group](self._codes, self._x, self._low, self._scales, self._starts, self._y)
-        return self._y
+        return self._y[: self._out]
 
 
 def _fits(codes: Codes) -> bool:
@@ -200,16 +201,22 @@ def _rises(codes: Codes) -> bool:
 
 
 def _padded(codes: Codes, register: int) -> NDArray[np.uint8]:
-    """Return the indices with rows padded to whole groups and whole registers of codes."""
+    """Return the indices with rows padded to whole groups and whole registers of codes, and with rows that nobody reads."""
     rows, width = codes.indices.shape
     unit = math.lcm(codes.group or 1, register)
-    out = np.zeros((rows, -(-width // unit) * unit), np.uint8)
-    out[:, :width] = codes.indices
+    out = np.zeros((_whole(rows), -(-width // unit) * unit), np.uint8)
+    out[:rows, :width] = codes.indices
     return out
+
+
+def _whole(rows: int) -> int:
+    """Return the rows that a kernel computes, which takes several together."""
+    return -(-rows // TOGETHER) * TOGETHER
 
 
 def _padded_scales(codes: Codes, width: int) -> Values:
     """Return the scales of all groups of rows that were padded to `width`, flat."""
-    out = np.zeros((len(codes.indices), width // codes.group if codes.group else 1), np.float32)
-    out[:, : codes.scales.shape[1]] = codes.scales
+    rows, groups = codes.scales.shape
+    out = np.zeros((_whole(rows), width // codes.group if codes.group else 1), np.float32)
+    out[:rows, :groups] = codes.scales
     return out.reshape(-1)

@@ -14,7 +14,7 @@ from labkit.core.errors import ConfigError
 from labkit.formats.codebook import CodebookTensor
 
 KEYS = """kernel format shape batch setting sparsity bits threads ratio_vs_dense spread best_peer ratio_vs_best_peer max_abs_error
-    median_ms dense_ms peers"""
+    median_ms dense_ms peers macs effective_macs"""
 
 
 @pytest.mark.parametrize("group", ["signs", "bytes_in_blocks", "convolutions"])
@@ -60,13 +60,15 @@ def test_the_command_prints_whole_rows(capsys):
     assert printed["host"]["cpu"]
     assert printed["host"]["torch"]
     assert [row["batch"] for row in printed["rows"]] == [1, 64]
+    assert printed["machine"]["shared"] > 0 < printed["machine"]["first"]
     assert all(set(row) == set(KEYS.split()) and row["threads"] == 1 and row["median_ms"] > 0 for row in printed["rows"])
     assert all(row["bits"] == 1 and row["sparsity"] is None for row in printed["rows"])
     assert main(["bench", "--only", "signs", "--rounds", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "torch" in lines[0]
     assert lines[1].split()[:4] == ["kernel", "format", "shape", "batch"]
-    assert len(lines) == 4
+    assert len(lines) == 5
+    assert lines[4].startswith("At most, one thread here does ")
 
 
 def test_peers_that_are_left_out_are_named(capsys, monkeypatch):

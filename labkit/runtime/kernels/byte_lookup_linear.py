@@ -13,7 +13,7 @@ import numpy as np
 from labkit.runtime.kernels._bytes import BYTES, dot_short, low_bits, pick_byte
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES
-from labkit.runtime.kernels._vectors import add, fma, load, mul, prefetch, right, splat, store, to_float, total, view
+from labkit.runtime.kernels._vectors import TOGETHER, add, fma, load, mul, prefetch, right, splat, store, to_float, total, view
 
 AHEAD = 4096  # bytes to prefetch ahead: weights from memory then cost almost what cached ones do
 PART = 4 * BYTES
@@ -25,41 +25,65 @@ def _rows(bits: int, from_table: bool) -> Any:
     size = PART * bits // 8
 
     @kernel
+    def add_part(sums, codes, at, values, inputs):  # type: ignore[no-untyped-def]
+        """Return a row's four sums, with the products of one part added."""
+        first = view(load(codes, at, BYTES), np.int16)
+        prefetch(codes, at + AHEAD)
+        if bits == 4:
+            third = view(load(codes, at + BYTES, BYTES), np.int16)
+            prefetch(codes, at + BYTES + AHEAD)
+        else:
+            third = right(first, 4)
+        e, f = low_bits(first, bits), low_bits(right(first, bits), bits)
+        g, h = low_bits(third, bits), low_bits(right(third, bits), bits)
+        if from_table:
+            e, f, g, h = pick_byte(values, e), pick_byte(values, f), pick_byte(values, g), pick_byte(values, h)
+        (a, b, c, d), (p, q, r, s) = sums, inputs
+        return dot_short(a, e, p), dot_short(b, f, q), dot_short(c, g, r), dot_short(d, h, s)
+
+    @kernel
     def byte_lookup_linear(codes, x, table, low, scales, y):  # type: ignore[no-untyped-def]
         """y[o] = scales[o] · Σ (value of the code + low) · x.
 
         codes: (out · parts · size) int8. x: (parts · PART) int8 in [-127, 127]. table: `BYTES` int8 in [0, 127], every 16
-        the same; read only where codes are indices. low: int64. scales, y: (out,) float32.
+        the same; read only where codes are indices. low: int64. scales, y: (out,) float32; out is a multiple of `TOGETHER`.
         """
         parts, values, offset = x.size // PART, load(table, 0, BYTES), np.int64(0)
         for n in range(x.size):
             offset += x[n]
         offset *= low
-        for o in range(y.size):
-            a = b = c = d = splat(np.int32(0), LANES)
+        zero, row = splat(np.int32(0), LANES), parts * size
+        for o in range(0, y.size, TOGETHER):
+            a = b = (zero, zero, zero, zero)
             for part in range(parts):
-                at, q = (o * parts + part) * size, part * PART
-                first = view(load(codes, at, BYTES), np.int16)
-                prefetch(codes, at + AHEAD)
-                if bits == 4:
-                    third = view(load(codes, at + BYTES, BYTES), np.int16)
-                    prefetch(codes, at + BYTES + AHEAD)
-                else:
-                    third = right(first, 4)
-                e, f = low_bits(first, bits), low_bits(right(first, bits), bits)
-                g, h = low_bits(third, bits), low_bits(right(third, bits), bits)
-                if from_table:
-                    e, f, g, h = pick_byte(values, e), pick_byte(values, f), pick_byte(values, g), pick_byte(values, h)
-                a, b = dot_short(a, e, load(x, q, BYTES)), dot_short(b, f, load(x, q + BYTES, BYTES))
-                c, d = dot_short(c, g, load(x, q + 2 * BYTES, BYTES)), dot_short(d, h, load(x, q + 3 * BYTES, BYTES))
-            y[o] = scales[o] * np.float32(np.int64(total(add(add(a, b), add(c, d)))) + offset)
+                at, q = o * row + part * size, part * PART
+                inputs = load(x, q, BYTES), load(x, q + BYTES, BYTES), load(x, q + 2 * BYTES, BYTES), load(x, q + 3 * BYTES, BYTES)
+                a, b = add_part(a, codes, at, values, inputs), add_part(b, codes, at + row, values, inputs)
+            y[o] = scales[o] * np.float32(np.int64(_sum(a)) + offset)
+            y[o + 1] = scales[o + 1] * np.float32(np.int64(_sum(b)) + offset)
 
     return byte_lookup_linear
+
+
+@kernel
+def _sum(sums):  # type: ignore[no-untyped-def]
+    a, b, c, d = sums
+    return total(add(add(a, b), add(c, d)))
 
 
 def _groups(bits: int) -> Any:
     """Make the kernel whose groups have a scale each and take whole registers of codes."""
     planes = 8 // bits
+
+    @kernel
+    def add_block(s, codes, at, x, q):  # type: ignore[no-untyped-def]
+        """Return a row's sums, with the products of one register of codes added."""
+        w = view(load(codes, at, BYTES), np.int16)
+        prefetch(codes, at + AHEAD)
+        for plane in range(planes):
+            s = dot_short(s, low_bits(w, bits), load(x, q + plane * BYTES, BYTES))
+            w = right(w, bits)
+        return s
 
     @kernel
     def byte_lookup_linear_groups(codes, x, low, scales, count, starts, y):  # type: ignore[no-untyped-def]
@@ -69,19 +93,18 @@ def _groups(bits: int) -> Any:
         """
         groups = x.size // (planes * BYTES * count)
         _add_lows(x, low, planes * count, starts)
-        for o in range(y.size):
-            sums = splat(np.float32(0), LANES)
+        row = groups * count * BYTES
+        for o in range(0, y.size, TOGETHER):
+            first = second = splat(np.float32(0), LANES)
             for group in range(groups):
-                s = load(starts, group * LANES, LANES)
+                a = b = load(starts, group * LANES, LANES)
                 for block in range(group * count, (group + 1) * count):
-                    at, q = (o * groups * count + block) * BYTES, block * planes * BYTES
-                    w = view(load(codes, at, BYTES), np.int16)
-                    prefetch(codes, at + AHEAD)
-                    for plane in range(planes):
-                        s = dot_short(s, low_bits(w, bits), load(x, q + plane * BYTES, BYTES))
-                        w = right(w, bits)
-                sums = fma(to_float(s, np.float32), splat(scales[o * groups + group], LANES), sums)
-            y[o] = total(sums)
+                    at, q = o * row + block * BYTES, block * planes * BYTES
+                    a, b = add_block(a, codes, at, x, q), add_block(b, codes, at + row, x, q)
+                n = o * groups + group
+                first = fma(to_float(a, np.float32), splat(scales[n], LANES), first)
+                second = fma(to_float(b, np.float32), splat(scales[n + groups], LANES), second)
+            y[o], y[o + 1] = total(first), total(second)
 
     return byte_lookup_linear_groups
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES
-from labkit.runtime.kernels._vectors import add, fma, load, mul, permute, pick, prefetch, right, splat, store, total
+from labkit.runtime.kernels._vectors import TOGETHER, add, fma, load, mul, permute, pick, prefetch, right, splat, store, total
 
 AHEAD = 512  # words to prefetch ahead: weights from memory then cost almost what cached ones do
 
@@ -27,22 +27,28 @@ def _rows(bits: int) -> Any:
     def lookup_linear(words, x, table, scales, y):  # type: ignore[no-untyped-def]
         """y[o] = scales[o] · Σ table[code] · x.
 
-        words: (out · blocks · LANES) int32. x: (blocks · per · LANES) float32. table: 16 float32. scales, y: (out,).
+        words: (out · blocks · LANES) int32. x: (blocks · per · LANES) float32. table: 16 float32. scales, y: (out,); out is a
+        multiple of `TOGETHER`.
         """
         blocks = x.size // (per * LANES)
-        for o in range(y.size):
-            a = b = c = d = splat(np.float32(0), LANES)
+        row = blocks * LANES
+        for o in range(0, y.size, TOGETHER):
+            a = b = c = d = e = f = g = h = splat(np.float32(0), LANES)
             for block in range(blocks):
-                w = load(words, (o * blocks + block) * LANES, LANES)
-                prefetch(words, (o * blocks + block) * LANES + AHEAD)
+                v, w = load(words, o * row + block * LANES, LANES), load(words, o * row + row + block * LANES, LANES)
+                prefetch(words, o * row + block * LANES + AHEAD)
+                prefetch(words, o * row + row + block * LANES + AHEAD)
                 at = block * per * LANES
                 for _ in range(0, per, 4):
-                    a = fma(pick(table, 0, w, size), load(x, at, LANES), a)
-                    b = fma(pick(table, 0, right(w, one), size), load(x, at + LANES, LANES), b)
-                    c = fma(pick(table, 0, right(w, two), size), load(x, at + 2 * LANES, LANES), c)
-                    d = fma(pick(table, 0, right(w, three), size), load(x, at + 3 * LANES, LANES), d)
-                    w, at = right(w, four), at + 4 * LANES
+                    i, j = load(x, at, LANES), load(x, at + LANES, LANES)
+                    k, m = load(x, at + 2 * LANES, LANES), load(x, at + 3 * LANES, LANES)
+                    a, e = fma(pick(table, 0, v, size), i, a), fma(pick(table, 0, w, size), i, e)
+                    b, f = fma(pick(table, 0, right(v, one), size), j, b), fma(pick(table, 0, right(w, one), size), j, f)
+                    c, g = fma(pick(table, 0, right(v, two), size), k, c), fma(pick(table, 0, right(w, two), size), k, g)
+                    d, h = fma(pick(table, 0, right(v, three), size), m, d), fma(pick(table, 0, right(w, three), size), m, h)
+                    v, w, at = right(v, four), right(w, four), at + 4 * LANES
             y[o] = scales[o] * total(add(add(a, b), add(c, d)))
+            y[o + 1] = scales[o + 1] * total(add(add(e, f), add(g, h)))
 
     return lookup_linear
 
@@ -60,20 +66,23 @@ def _groups(bits: int, steps: int) -> Any:
         """
         blocks = x.size // (per * LANES)
         groups = blocks * parts // parts_per_group
-        for o in range(y.size):
-            sums = splat(np.float32(0), LANES)
+        row = blocks * LANES
+        for o in range(0, y.size, TOGETHER):
+            first = second = splat(np.float32(0), LANES)
             for block in range(blocks):
-                w = load(words, (o * blocks + block) * LANES, LANES)
-                prefetch(words, (o * blocks + block) * LANES + AHEAD)
+                v, w = load(words, o * row + block * LANES, LANES), load(words, o * row + row + block * LANES, LANES)
+                prefetch(words, o * row + block * LANES + AHEAD)
+                prefetch(words, o * row + row + block * LANES + AHEAD)
                 for part in range(parts):
-                    a = splat(np.float32(0), LANES)
+                    a = b = splat(np.float32(0), LANES)
                     at = (block * per + part * steps) * LANES
                     for i in range(steps):
-                        a = fma(pick(table, 0, w, size), load(x, at + i * LANES, LANES), a)
-                        w = right(w, bits)
-                    scale = scales[o * groups + (block * parts + part) // parts_per_group]
-                    sums = fma(a, splat(scale, LANES), sums)
-            y[o] = total(sums)
+                        inputs = load(x, at + i * LANES, LANES)
+                        a, b = fma(pick(table, 0, v, size), inputs, a), fma(pick(table, 0, w, size), inputs, b)
+                        v, w = right(v, bits), right(w, bits)
+                    n = o * groups + (block * parts + part) // parts_per_group
+                    first, second = fma(a, splat(scales[n], LANES), first), fma(b, splat(scales[n + groups], LANES), second)
+            y[o], y[o + 1] = total(first), total(second)
 
     return lookup_linear_groups
 

@@ -16,10 +16,10 @@ from labkit.runtime.kernels._bytes import add_fours
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES, aligned, on_a_line
 from labkit.runtime.kernels._vectors import entry, load, splat, store
-from labkit.runtime.kernels.transpose import transpose
+from labkit.runtime.kernels.transpose import stretches, transpose
 
 SAMPLES = 4 * LANES
-"""Samples that are treated together; what is left and at most half as many go by `LANES`."""
+"""Samples that are treated together; see `stretches`."""
 QUADS = 128
 """Fours of inputs that are treated before the next part, so that what they read stays in the first cache; a byte names one."""
 
@@ -88,12 +88,9 @@ class BlockInt8Linear:
         y, more = np.empty((len(x), self._out), np.int32), 4 * self._quads - x.shape[1]
         if more:
             x = np.pad(x, ((0, 0), (0, more)))
-        words, count = np.ascontiguousarray(x).view(np.int32), len(x)
-        middle = count if count % SAMPLES > SAMPLES // 2 else count // SAMPLES * SAMPLES
-        if middle:
-            MANY[SAMPLES](words, y, *self._arrays, 0, middle)
-        if middle < count:
-            MANY[LANES](words, y, *self._arrays, middle, count)
+        words = np.ascontiguousarray(x).view(np.int32)
+        for wide, first, last in stretches(len(x), SAMPLES):
+            MANY[wide](words, y, *self._arrays, first, last)
         return y
 
 

@@ -3,7 +3,7 @@
 Weights are laid out for the kernel once, when the program is made; what lies in memory may be larger than in the file.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -21,7 +21,7 @@ from labkit.runtime.codes import codes_of
 from labkit.runtime.kernels import csr_linear, n_m_linear, vector_linear
 from labkit.runtime.kernels._simd import LANES, aligned, on_a_line
 from labkit.runtime.kernels._taps import packed
-from labkit.runtime.kernels.transpose import transpose
+from labkit.runtime.kernels.transpose import stretches
 from labkit.runtime.rows import ROWS, as_rows
 from labkit.runtime.steps import INF, Shape, Step, bias_of
 
@@ -94,39 +94,29 @@ def _rounded_layer(step: Step) -> Layer:
 
 
 class _Columns:
-    """What layers share that treat many samples as columns: input, output and bias, padded and aligned.
+    """What layers share that treat many samples as columns: bias and limits, and where input and sums lie, padded and aligned.
 
     Args:
         rows: outputs, padded to what the kernel computes.
         step: the layer.
+        kernels: samples at a time → kernel.
+        weights: that the kernels take.
     """
 
-    def __init__(self, rows: int, step: Step) -> None:
-        self._out = step.weight.shape[0] if step.weight else 0
+    def __init__(self, rows: int, step: Step, kernels: Mapping[int, Any], *weights: Any) -> None:
+        self._out, inputs = step.weight.shape if step.weight else (0, 0)
         self.bias = np.zeros(rows, np.float32)
         self.bias[: self._out] = bias_of(step)
-        self.limits = np.float32(step.low), np.float32(step.high)
-        self._arrays: tuple[Values, Values] | None = None
+        self._kernels, self._wide = kernels, max(kernels)
+        limits = np.float32(step.low), np.float32(step.high)
+        self._arrays = aligned(inputs * self._wide), aligned(rows * self._wide), *weights, self.bias, *limits
 
-    def run(self, x: Values, kernels: Mapping[int, Any], call: Callable[..., None]) -> Values:
-        """Treat as many samples at a time as the widest kernel does; the narrowest, of `LANES`, takes a short rest.
-
-        Args:
-            x: (n, inputs).
-            kernels: samples at a time → kernel.
-            call: (kernel, x as columns, y as columns, columns).
-        """
-        wide, (count, inputs) = max(kernels), x.shape
-        if self._arrays is None:
-            self._arrays = aligned(inputs * wide), aligned(len(self.bias) * wide)
-        columns, sums = self._arrays
-        out = np.empty((count, self._out), np.float32)
-        for first in range(0, count, wide):
-            part = x[first : first + wide]
-            batch = wide if len(part) > wide // 2 else -(-len(part) // LANES) * LANES
-            transpose(part.reshape(-1), columns, len(part), inputs, inputs, batch)
-            call(kernels[wide if batch == wide else LANES], columns, sums, batch)
-            transpose(sums, out[first : first + wide].reshape(-1), self._out, len(part), batch, self._out)
+    def run(self, x: Values) -> Values:
+        """Return what x (n, inputs) becomes, (n, out)."""
+        out = np.empty((len(x), self._out), np.float32)
+        x = np.ascontiguousarray(x)
+        for wide, first, last in stretches(len(x), self._wide):
+            self._kernels[wide](x, out, *self._arrays, first, last)
         return out
 
 
@@ -136,53 +126,49 @@ class _Csr:
         (out, width), values, columns = weight.shape, weight.values.astype(np.float32), weight.columns.astype(np.int32)
         taps = packed(columns, values)
         self._row = on_a_line(taps), weight.pointers.astype(np.int64)
-        self._blocks = max(1, -(-width // csr_linear.INPUTS))
-        place = columns // csr_linear.INPUTS * out + weight.index.rows
+        most = min(-(-width // csr_linear.INPUTS), len(taps) // max(1, out * csr_linear.LEAST))
+        per_block = -(-width // max(1, most))
+        blocks = max(1, -(-width // max(1, per_block)))
+        place = columns // max(1, per_block) * out + weight.index.rows
         order = np.argsort(place, kind="stable")
-        pointers = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=self._blocks * out))]).astype(np.int64)
-        self._weights = on_a_line(taps[order]), pointers
-        self._columns, self._y = _Columns(out, step), np.zeros(out, np.float32)
+        pointers = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=blocks * out))]).astype(np.int64)
+        self._columns = _Columns(out, step, csr_linear.MANY, on_a_line(taps[order]), pointers)
+        self._y = np.zeros(out, np.float32)
 
     def __call__(self, x: Values) -> Values:
         if len(x) <= FEW_ROWS:
             return one_by_one(x, self._step, self._one)
-        return self._columns.run(x, csr_linear.MANY, self._many)
+        return self._columns.run(x)
 
     def _one(self, row: Values) -> Values:
         csr_linear.csr_linear_one(*self._row, row, self._y)
         return self._y
-
-    def _many(self, kernel: Any, x: Values, y: Values, batch: int) -> None:
-        kernel(*self._weights, x, y, batch, self._blocks, self._columns.bias, *self._columns.limits)
 
 
 class _VectorSparse:
     def __init__(self, weight: VectorSparseTensor, step: Step) -> None:
         self._step, self._block = step, weight.block
         self._weights = on_a_line(weight.values), weight.index.columns.astype(np.int32), weight.index.pointers.astype(np.int64)
-        self._columns = _Columns((len(self._weights[2]) - 1) * weight.block, step)
+        rows = (len(self._weights[2]) - 1) * weight.block
+        self._columns = _Columns(rows, step, vector_linear.MANY[weight.block], *self._weights)
         self._y = aligned(len(self._columns.bias))
 
     def __call__(self, x: Values) -> Values:
         if len(x) <= FEW:
             return one_by_one(x, self._step, self._one)
-        return self._columns.run(x, vector_linear.MANY[self._block], self._many)
+        return self._columns.run(x)
 
     def _one(self, row: Values) -> Values:
         vector_linear.ONE[self._block](*self._weights, row, self._y)
         return self._y[: len(bias_of(self._step))]
 
-    def _many(self, kernel: Any, x: Values, y: Values, batch: int) -> None:
-        kernel(*self._weights, x, y, batch, self._columns.bias, *self._columns.limits)
-
 
 class _NM:
     def __init__(self, weight: NMTensor, step: Step) -> None:
         self._step, self._m = step, weight.m
-        self._chunk = n_m_linear.INPUTS // weight.m * weight.n
+        chunk = n_m_linear.INPUTS // weight.m * weight.n
         out, places = weight.shape[0], weight.columns
         slots = places.shape[1]
-        self._many_weights = _chunks(weight.values.reshape(places.shape), places, self._chunk)
         per = n_m_linear.PER_WORD[weight.m.bit_length() - 1]
         values = np.zeros((-(-out // LANES) * LANES, -(-slots // per) * per), np.float32)
         indices = np.zeros(values.shape, np.uint32)
@@ -194,20 +180,18 @@ class _NM:
         self._starts = np.arange(values.shape[1]) // weight.n * weight.m
         self._x = aligned((values.shape[1] // weight.n + 1) * weight.m + 2 * 16)
         self._y = aligned(len(values))
-        self._columns = _Columns(out + out % 2, step)
+        chunks = _chunks(weight.values.reshape(places.shape), places, chunk)
+        self._columns = _Columns(out + out % 2, step, n_m_linear.MANY, *chunks, chunk, n_m_linear.INPUTS)
 
     def __call__(self, x: Values) -> Values:
         if len(x) <= FEW:
             return one_by_one(x, self._step, self._one)
-        return self._columns.run(x, n_m_linear.MANY, self._many)
+        return self._columns.run(x)
 
     def _one(self, row: Values) -> Values:
         self._x[: len(row)] = row
         n_m_linear.ONE[self._m](*self._one_weights, self._starts, self._x, self._y)
         return self._y[: len(bias_of(self._step))]
-
-    def _many(self, kernel: Any, x: Values, y: Values, batch: int) -> None:
-        kernel(*self._many_weights, x, y, batch, self._chunk, n_m_linear.INPUTS, self._columns.bias, *self._columns.limits)
 
 
 def _even(matrix: NDArray[Any]) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 
 from labkit.runtime.kernels._simd import FEATURES, LANES, inline
-from labkit.runtime.kernels._vectors import Vector, emit_address, emit_call, emit_repeat
+from labkit.runtime.kernels._vectors import Vector, emit_address, emit_call, emit_joined, emit_lanes, emit_repeat
 
 BYTES = 4 * LANES
 COUNTS = "+avx512vpopcntdq" in FEATURES
@@ -41,6 +41,25 @@ def dot(_: Any, a: Any, u: Any, v: Any) -> Any:
         return emit_dot(builder, *args)
 
     return a(a, u, v), emit
+
+
+@inline
+def add_fours(_: Any, sums: Any, x: Any, at: Any, word: Any) -> Any:
+    """Return sums + the dot products of four bytes a lane, from byte `at` of flat x on, with the four signed bytes of a word.
+
+    `sums` may span several registers of int32. x holds unsigned bytes, as int8.
+    """
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        weights, out = emit_repeat(builder, args[3], LANES), []
+        start = emit_address(context, builder, x, args[1], args[2], weights.type)
+        for n in range(sums.lanes // LANES):
+            inputs = builder.load(builder.gep(start, [ir.Constant(_I32, n)]))
+            inputs.align = 1
+            out.append(emit_dot(builder, emit_lanes(builder, args[0], args[0], list(range(n * LANES, (n + 1) * LANES))), inputs, weights))
+        return emit_joined(builder, out)
+
+    return sums(sums, x, types.intp, types.int32), emit
 
 
 @inline

@@ -172,10 +172,7 @@ def clip(_: Any, a: Any, low: Any, high: Any) -> Any:
             value = emit_lanes(builder, args[0], args[0], list(range(start, start + width)))
             value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
             parts.append(builder.select(builder.fcmp_ordered(">", value, most), most, value))
-        while len(parts) > 1:
-            both = list(range(2 * parts[0].type.count))
-            parts = [emit_lanes(builder, parts[n], parts[n + 1], both) for n in range(0, len(parts), 2)]
-        return parts[0]
+        return emit_joined(builder, parts)
 
     return a(a, types.float32, types.float32), emit
 
@@ -183,6 +180,14 @@ def clip(_: Any, a: Any, low: Any, high: Any) -> Any:
 def emit_lanes(builder: Any, a: Any, b: Any, places: list[int]) -> Any:
     """Emit the vector of these lanes of two vectors, one after the other."""
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, len(places)), places))
+
+
+def emit_joined(builder: Any, parts: list[Any]) -> Any:
+    """Emit the vector of all lanes of 1, 2, 4, … equal vectors, one after the other."""
+    while len(parts) > 1:
+        both = list(range(2 * parts[0].type.count))
+        parts = [emit_lanes(builder, parts[n], parts[n + 1], both) for n in range(0, len(parts), 2)]
+    return parts[0]
 
 
 @inline

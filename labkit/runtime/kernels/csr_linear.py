@@ -12,9 +12,12 @@ from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES
 from labkit.runtime.kernels._taps import value
 from labkit.runtime.kernels._vectors import clip, entry, fma, load, splat, store
+from labkit.runtime.kernels.transpose import transpose
 
 INPUTS = 256
 """Inputs in a block, so that their columns of four registers stay in the first cache."""
+LEAST = 48
+"""Weights of a row that a block must hold on average, or resting the sums between blocks costs more than it saves."""
 
 
 @kernel
@@ -40,23 +43,27 @@ def _many(wide: int) -> Any:
     """Make the kernel for `wide` samples at a time."""
 
     @kernel
-    def csr_linear(taps, pointers, x, y, batch, blocks, bias, low, high):  # type: ignore[no-untyped-def]
-        """Y (out, batch) = limited (weight · x + bias).
+    def csr_linear(x, y, inside, sums, taps, pointers, bias, low, high, first, last):  # type: ignore[no-untyped-def]
+        """Y (n, out) = limited (weight · x + bias), for samples `first` to `last`.
 
-        pointers: start of each (block of inputs, row). taps: of each weight, its place the input. x: (inputs, batch), flat.
+        x: (n, inputs). inside: (inputs, wide), sums: (out, wide), flat, written. taps: of each weight, its place the input.
+        pointers: start of each (block of inputs, row).
         """
-        out = bias.size
-        for t in range(0, batch, wide):
+        (n, inputs), out = x.shape, bias.size
+        read, written, blocks = x.reshape(n * inputs), y.reshape(n * out), (pointers.size - 1) // out
+        for t in range(first, last, wide):
+            some = min(wide, last - t)
+            transpose(read[t * inputs :], inside, some, inputs, inputs, wide)
             for block in range(blocks):
                 for o in range(out):
-                    at = o * batch + t
-                    a = splat(bias[o], wide) if block == 0 else load(y, at, wide)
+                    a = splat(bias[o], wide) if block == 0 else load(sums, o * wide, wide)
                     for n in range(pointers[block * out + o], pointers[block * out + o + 1]):
                         tap = entry(taps, n)
-                        a = fma(splat(value(tap), wide), load(x, (tap >> 32) * batch + t, wide), a)
+                        a = fma(splat(value(tap), wide), load(inside, (tap >> 32) * wide, wide), a)
                     if block == blocks - 1:
                         a = clip(a, low, high)
-                    store(y, at, a)
+                    store(sums, o * wide, a)
+            transpose(sums, written[t * out :], out, some, wide, out)
 
     return csr_linear
 

@@ -1,7 +1,8 @@
 """Integer linear layers: unsigned activations by signed weights in blocks of four inputs, summed in int32.
 
 A 32-bit lane of activations holds four inputs of one sample, so that a block of weights is one word, repeated, and one dot
-product a register. Dense weights are the same with every block stored. All sums are exact.
+product a register. Loads are what takes the time, so that blocks go by four: one load finds all their inputs, two their
+weights. Dense weights are the same with every block stored. All sums are exact.
 Source     Jacob et al. 2017, arXiv:1712.05877.
 """
 
@@ -11,58 +12,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labkit.core.errors import ModelError
-from labkit.runtime.kernels._bytes import BYTES, dot, repeat_word
+from labkit.runtime.kernels._bytes import add_fours
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES, aligned, on_a_line
 from labkit.runtime.kernels._vectors import entry, load, splat, store
-from labkit.runtime.kernels.transpose import transpose
+from labkit.runtime.kernels.transpose import stretches, transpose
 
 SAMPLES = 4 * LANES
-"""Samples that are treated together as long as there are so many; what is left goes by `LANES`."""
-PART = 512
-"""Inputs that are treated before the next part, so that what they read stays in the first cache."""
-MOST_SAMPLES = 4 * SAMPLES
-"""Samples that go through all weights before the next ones, so that the sums stay in the second cache."""
+"""Samples that are treated together; see `stretches`."""
+QUADS = 128
+"""Fours of inputs that are treated before the next part, so that what they read stays in the first cache; a byte names one."""
 
 
-@kernel
-def block_int8_linear(x, y, added, pointers, offsets, words, parts, first, last, batch):  # type: ignore[no-untyped-def]
-    """Y (out, batch) int32 = weights · x + added, for columns `first` to `last`, a multiple of `SAMPLES`.
+def _many(wide: int) -> Any:
+    """Make the kernel for `wide` samples at a time."""
 
-    x: (inputs / 4, batch, 4) bytes, unsigned, flat, as int8. added: (out,) int32. pointers: start of each (part, output).
-    offsets: of each block in x, (block column · batch · 4). words: four signed bytes each, as int32. parts: of the inputs.
-    """
-    out = added.size
-    for t in range(first, last, SAMPLES):
-        for part in range(parts):
-            for o in range(out):
-                at = o * batch + t
-                if part == 0:
-                    a = b = c = d = splat(added[o], LANES)
-                else:
-                    a, b = load(y, at, LANES), load(y, at + LANES, LANES)
-                    c, d = load(y, at + 2 * LANES, LANES), load(y, at + 3 * LANES, LANES)
-                for n in range(entry(pointers, part * out + o), entry(pointers, part * out + o + 1)):
-                    q, w = np.int64(entry(offsets, n)) + 4 * t, repeat_word(entry(words, n))
-                    a, b = dot(a, load(x, q, BYTES), w), dot(b, load(x, q + BYTES, BYTES), w)
-                    c, d = dot(c, load(x, q + 2 * BYTES, BYTES), w), dot(d, load(x, q + 3 * BYTES, BYTES), w)
-                store(y, at, a)
-                store(y, at + LANES, b)
-                store(y, at + 2 * LANES, c)
-                store(y, at + 3 * LANES, d)
+    @kernel
+    def block_int8_linear(x, y, quads, sums, added, pointers, places, words, first, last):  # type: ignore[no-untyped-def]
+        """Y (n, out) = weights · x + added, for samples `first` to `last`; arrays are flat where no shape is said.
+
+        x: (n, inputs / 4), four unsigned bytes each, as int32. quads: inputs · wide int32, sums: out · wide, at least, written.
+        added: one an output. pointers: start of each (part of the inputs, output), in fours of blocks. places: of four blocks
+        each, among the quads of their part, as uint32. words: of two blocks each, four signed bytes a block, as int64.
+        """
+        (n, inputs), out, per_quad, inside = x.shape, added.size, 4 * wide, quads.view(np.int8)
+        read, written = x.reshape(n * inputs), y.reshape(n * out)
+        for t in range(first, last, wide):
+            some = min(wide, last - t)
+            transpose(read[t * inputs :], quads, some, inputs, inputs, wide)
+            for part in range((pointers.size - 1) // out):
+                start = part * QUADS * per_quad
+                for o in range(out):
+                    a = load(sums, o * wide, wide) if part else splat(added[o], wide)
+                    for n in range(entry(pointers, part * out + o), entry(pointers, part * out + o + 1)):
+                        at, two, more = np.int64(entry(places, n)), entry(words, 2 * n), entry(words, 2 * n + 1)
+                        a = add_fours(a, inside, start + (at & 255) * per_quad, np.int32(two))
+                        a = add_fours(a, inside, start + (at >> 8 & 255) * per_quad, np.int32(two >> 32))
+                        a = add_fours(a, inside, start + (at >> 16 & 255) * per_quad, np.int32(more))
+                        a = add_fours(a, inside, start + (at >> 24) * per_quad, np.int32(more >> 32))
+                    store(sums, o * wide, a)
+            transpose(sums, written[t * out :], out, some, wide, out)
+
+    return block_int8_linear
 
 
-@kernel
-def block_int8_linear_few(x, y, added, pointers, offsets, words, parts, first, last, batch):  # type: ignore[no-untyped-def]
-    """Do the same for a number of columns that is a multiple of `LANES`."""
-    out = added.size
-    for t in range(first, last, LANES):
-        for part in range(parts):
-            for o in range(out):
-                sums = load(y, o * batch + t, LANES) if part else splat(added[o], LANES)
-                for n in range(entry(pointers, part * out + o), entry(pointers, part * out + o + 1)):
-                    sums = dot(sums, load(x, np.int64(entry(offsets, n)) + 4 * t, BYTES), repeat_word(entry(words, n)))
-                store(y, o * batch + t, sums)
+MANY = {wide: _many(wide) for wide in (LANES, SAMPLES)}
+"""Samples at a time → kernel."""
 
 
 class BlockInt8Linear:
@@ -81,40 +76,36 @@ class BlockInt8Linear:
     def __init__(self, codes: NDArray[np.int8], added: NDArray[np.int32] | None = None) -> None:
         out, width = codes.shape
         self._out, self._quads = out, max(1, -(-width // 4))
-        self._added = np.zeros(out, np.int32) if added is None else added
-        check_reach(codes, self._added)
+        added = np.zeros(out, np.int32) if added is None else added
+        check_reach(codes, added)
         words = np.zeros((out, 4 * self._quads), np.int8)
         words[:, :width] = codes
-        rows, columns = np.nonzero(words.view(np.int32))
-        self._parts = -(-4 * self._quads // PART)
-        place = columns // (PART // 4) * out + rows
-        order = np.argsort(place, kind="stable")
-        self._pointers = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=self._parts * out))]).astype(np.int64)
-        self._columns, self._words = columns[order], on_a_line(words.view(np.int32)[rows, columns][order])
-        self._arrays: tuple[int, NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]] | None = None
+        room = (aligned(count * SAMPLES).view(np.int32) for count in (self._quads, out))
+        self._arrays = *room, added, *_in_fours(words.view(np.int32))
 
     def __call__(self, x: NDArray[np.uint8]) -> NDArray[np.int32]:
         """Return the sums, (n, out)."""
-        y = np.empty((len(x), self._out), np.int32)
-        for start in range(0, len(x), MOST_SAMPLES):
-            self._some(x[start : start + MOST_SAMPLES], y[start : start + MOST_SAMPLES])
+        y, more = np.empty((len(x), self._out), np.int32), 4 * self._quads - x.shape[1]
+        if more:
+            x = np.pad(x, ((0, 0), (0, more)))
+        words = np.ascontiguousarray(x).view(np.int32)
+        for wide, first, last in stretches(len(x), SAMPLES):
+            MANY[wide](words, y, *self._arrays, first, last)
         return y
 
-    def _some(self, x: NDArray[np.uint8], y: NDArray[np.int32]) -> None:
-        width, batch = 4 * self._quads, -(-len(x) // LANES) * LANES
-        if self._arrays is None or self._arrays[0] != batch:
-            offsets = on_a_line((self._columns * (4 * batch)).astype(np.int32))
-            self._arrays = batch, aligned(self._quads * batch), aligned(self._out * batch), offsets
-        _, quads, sums, offsets = self._arrays
-        if x.shape[1] != width:
-            x = np.pad(x, ((0, 0), (0, width - x.shape[1])))
-        four = np.ascontiguousarray(x).reshape(-1).view(np.float32)  # bytes in fours: they are only moved
-        transpose(four, quads, len(x), self._quads, self._quads, batch)
-        weights, middle = (self._added, self._pointers, offsets, self._words, self._parts), batch // SAMPLES * SAMPLES
-        for run, first, last in ((block_int8_linear, 0, middle), (block_int8_linear_few, middle, batch)):
-            if first < last:
-                run(quads.view(np.int8), sums.view(np.int32), *weights, first, last, batch)
-        transpose(sums, y.reshape(-1).view(np.float32), self._out, len(x), batch, self._out)
+
+def _in_fours(words: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]:
+    """Return the blocks (out, inputs / 4) that are not zero as the kernel reads them: pointers, places and words."""
+    rows, columns = np.nonzero(words)
+    parts = -(-words.shape[1] // QUADS)
+    place = columns // QUADS * len(words) + rows
+    order = np.argsort(place, kind="stable")
+    counts = np.bincount(place, minlength=parts * len(words))
+    pointers = np.concatenate([[0], np.cumsum(-(-counts // 4))]).astype(np.int64)
+    at = np.arange(len(place)) + np.repeat(4 * pointers[:-1] - (np.cumsum(counts) - counts), counts)
+    quads, blocks = np.zeros(4 * pointers[-1], np.uint8), np.zeros(4 * pointers[-1], np.int32)
+    quads[at], blocks[at] = columns[order] % QUADS, words[rows, columns][order]
+    return pointers, on_a_line(quads).view(np.uint32), on_a_line(blocks).view(np.int64)
 
 
 def check_reach(codes: NDArray[np.int8], added: NDArray[Any]) -> None:

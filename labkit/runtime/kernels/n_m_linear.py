@@ -13,6 +13,7 @@ from labkit.formats.n_m import SIZES
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES
 from labkit.runtime.kernels._vectors import add, clip, entry, fma, load, pick, right, splat, store
+from labkit.runtime.kernels.transpose import transpose
 
 PER_WORD = {1: 32, 2: 16, 3: 8, 4: 8}
 """Indices in a word, by bits of an index: a multiple of four, so that four sums can take turns."""
@@ -54,29 +55,34 @@ def _many(wide: int) -> Any:
     """Make the kernel for `wide` samples at a time."""
 
     @kernel
-    def n_m_linear(values, places, x, y, batch, chunk, span, bias, low, high):  # type: ignore[no-untyped-def]
-        """Y (out, batch) = limited (values · x + bias).
+    def n_m_linear(x, y, inside, sums, values, places, chunk, span, bias, low, high, first, last):  # type: ignore[no-untyped-def]
+        """Y (n, out) = limited (values · x + bias), for samples `first` to `last`.
 
-        values: float32, flat, of each chunk (out, slots of a row in it); out is even, so that two rows take turns. places: of
-        each value among the chunk's inputs, uint8. x: (inputs, batch), flat. chunk: slots of a row that are treated before
-        the next row, span: their inputs, so few that what is read stays in the first cache.
+        x: (n, inputs). inside: (inputs, wide), sums: (rows, wide), flat, written. values: float32, flat, of each chunk (rows,
+        slots of a row in it); rows are outputs and an even number, so that two take turns. places: of each value among the
+        chunk's inputs, uint8. chunk: slots of a row that are treated before the next row, span: their inputs, so few that what
+        is read stays in the first cache.
         """
-        out = bias.size
-        slots = values.size // out if out else 0
-        for t in range(0, batch, wide):
+        (n, inputs), out, rows = x.shape, y.shape[1], bias.size
+        read, written, slots = x.reshape(n * inputs), y.reshape(n * out), values.size // rows
+        for t in range(first, last, wide):
+            some = min(wide, last - t)
+            transpose(read[t * inputs :], inside, some, inputs, inputs, wide)
             for start in range(0, max(slots, 1), chunk):
-                size, from_x = min(chunk, slots - start), start // chunk * span * batch + t
-                for o in range(0, out, 2):
-                    at, n = o * batch + t, start * out + o * size
-                    a = splat(bias[o], wide) if start == 0 else load(y, at, wide)
-                    b = splat(bias[o + 1], wide) if start == 0 else load(y, at + batch, wide)
+                size, from_x = min(chunk, slots - start), start // chunk * span * wide
+                for o in range(0, rows, 2):
+                    at, n = o * wide, start * rows + o * size
+                    a = splat(bias[o], wide) if start == 0 else load(sums, at, wide)
+                    b = splat(bias[o + 1], wide) if start == 0 else load(sums, at + wide, wide)
                     for s in range(n, n + size):
-                        a = fma(splat(entry(values, s), wide), load(x, from_x + np.int64(entry(places, s)) * batch, wide), a)
-                        b = fma(splat(entry(values, s + size), wide), load(x, from_x + np.int64(entry(places, s + size)) * batch, wide), b)
+                        a = fma(splat(entry(values, s), wide), load(inside, from_x + np.int64(entry(places, s)) * wide, wide), a)
+                        v = load(inside, from_x + np.int64(entry(places, s + size)) * wide, wide)
+                        b = fma(splat(entry(values, s + size), wide), v, b)
                     if start + chunk >= slots:
                         a, b = clip(a, low, high), clip(b, low, high)
-                    store(y, at, a)
-                    store(y, at + batch, b)
+                    store(sums, at, a)
+                    store(sums, at + wide, b)
+            transpose(sums, written[t * out :], out, some, wide, out)
 
     return n_m_linear
 

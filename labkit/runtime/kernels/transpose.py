@@ -52,3 +52,13 @@ def transpose(x, y, rows, columns, x_pitch, y_pitch):  # type: ignore[no-untyped
     for i in range(rows):
         for j in range(square_columns if i < square_rows else 0, columns):
             y[j * y_pitch + i] = x[i * x_pitch + j]
+
+
+def stretches(count: int, wide: int) -> list[tuple[int, int, int]]:
+    """Divide samples into those that are treated `wide` at a time and what is left, at most half as many, by `LANES`.
+
+    Returns:
+        (samples at a time, first, last) of each stretch that has any.
+    """
+    middle = count if count % wide > wide // 2 else count // wide * wide
+    return [each for each in ((wide, 0, middle), (LANES, middle, count)) if each[1] < each[2]]

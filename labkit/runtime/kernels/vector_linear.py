@@ -11,6 +11,7 @@ import numpy as np
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES
 from labkit.runtime.kernels._vectors import add, clip, entry, fma, load, splat, store
+from labkit.runtime.kernels.transpose import transpose
 
 
 def _one(block: int) -> Any:
@@ -36,22 +37,31 @@ def _four(wide: int) -> Any:
     """Make the kernel for `wide` samples at a time and blocks of four outputs."""
 
     @kernel
-    def vector_linear_4(values, columns, pointers, x, y, batch, bias, low, high):  # type: ignore[no-untyped-def]
-        """Y (block rows · 4, batch) = limited (values · x + bias); x: (inputs, batch), flat."""
-        for t in range(0, batch, wide):
+    def vector_linear_4(x, y, inside, sums, values, columns, pointers, bias, low, high, first, last):  # type: ignore[no-untyped-def]
+        """Y (n, out) = limited (values · x + bias), for samples `first` to `last`.
+
+        x: (n, inputs). inside: (inputs, wide), sums: (block rows · 4, wide), flat, written. columns: of the blocks, pointers: of
+        each block row.
+        """
+        (n, inputs), out = x.shape, y.shape[1]
+        read, written = x.reshape(n * inputs), y.reshape(n * out)
+        for t in range(first, last, wide):
+            some = min(wide, last - t)
+            transpose(read[t * inputs :], inside, some, inputs, inputs, wide)
             for row in range(pointers.size - 1):
                 o = 4 * row
                 a, b = splat(bias[o], wide), splat(bias[o + 1], wide)
                 c, d = splat(bias[o + 2], wide), splat(bias[o + 3], wide)
                 for n in range(pointers[row], pointers[row + 1]):
-                    v = load(x, np.int64(entry(columns, n)) * batch + t, wide)
+                    v = load(inside, np.int64(entry(columns, n)) * wide, wide)
                     a, b = fma(splat(entry(values, 4 * n), wide), v, a), fma(splat(entry(values, 4 * n + 1), wide), v, b)
                     c, d = fma(splat(entry(values, 4 * n + 2), wide), v, c), fma(splat(entry(values, 4 * n + 3), wide), v, d)
-                at = o * batch + t
-                store(y, at, clip(a, low, high))
-                store(y, at + batch, clip(b, low, high))
-                store(y, at + 2 * batch, clip(c, low, high))
-                store(y, at + 3 * batch, clip(d, low, high))
+                at = o * wide
+                store(sums, at, clip(a, low, high))
+                store(sums, at + wide, clip(b, low, high))
+                store(sums, at + 2 * wide, clip(c, low, high))
+                store(sums, at + 3 * wide, clip(d, low, high))
+            transpose(sums, written[t * out :], out, some, wide, out)
 
     return vector_linear_4
 
@@ -60,28 +70,33 @@ def _eight(wide: int) -> Any:
     """Make the kernel for `wide` samples at a time and blocks of eight outputs."""
 
     @kernel
-    def vector_linear_8(values, columns, pointers, x, y, batch, bias, low, high):  # type: ignore[no-untyped-def]
+    def vector_linear_8(x, y, inside, sums, values, columns, pointers, bias, low, high, first, last):  # type: ignore[no-untyped-def]
         """As `vector_linear_4`, for blocks of eight."""
-        for t in range(0, batch, wide):
+        (n, inputs), out = x.shape, y.shape[1]
+        read, written = x.reshape(n * inputs), y.reshape(n * out)
+        for t in range(first, last, wide):
+            some = min(wide, last - t)
+            transpose(read[t * inputs :], inside, some, inputs, inputs, wide)
             for row in range(pointers.size - 1):
                 o = 8 * row
                 a, b, c, d = splat(bias[o], wide), splat(bias[o + 1], wide), splat(bias[o + 2], wide), splat(bias[o + 3], wide)
                 e, f, g, h = splat(bias[o + 4], wide), splat(bias[o + 5], wide), splat(bias[o + 6], wide), splat(bias[o + 7], wide)
                 for n in range(pointers[row], pointers[row + 1]):
-                    v, s = load(x, np.int64(entry(columns, n)) * batch + t, wide), 8 * n
+                    v, s = load(inside, np.int64(entry(columns, n)) * wide, wide), 8 * n
                     a, b = fma(splat(entry(values, s), wide), v, a), fma(splat(entry(values, s + 1), wide), v, b)
                     c, d = fma(splat(entry(values, s + 2), wide), v, c), fma(splat(entry(values, s + 3), wide), v, d)
                     e, f = fma(splat(entry(values, s + 4), wide), v, e), fma(splat(entry(values, s + 5), wide), v, f)
                     g, h = fma(splat(entry(values, s + 6), wide), v, g), fma(splat(entry(values, s + 7), wide), v, h)
-                at = o * batch + t
-                store(y, at, clip(a, low, high))
-                store(y, at + batch, clip(b, low, high))
-                store(y, at + 2 * batch, clip(c, low, high))
-                store(y, at + 3 * batch, clip(d, low, high))
-                store(y, at + 4 * batch, clip(e, low, high))
-                store(y, at + 5 * batch, clip(f, low, high))
-                store(y, at + 6 * batch, clip(g, low, high))
-                store(y, at + 7 * batch, clip(h, low, high))
+                at = o * wide
+                store(sums, at, clip(a, low, high))
+                store(sums, at + wide, clip(b, low, high))
+                store(sums, at + 2 * wide, clip(c, low, high))
+                store(sums, at + 3 * wide, clip(d, low, high))
+                store(sums, at + 4 * wide, clip(e, low, high))
+                store(sums, at + 5 * wide, clip(f, low, high))
+                store(sums, at + 6 * wide, clip(g, low, high))
+                store(sums, at + 7 * wide, clip(h, low, high))
+            transpose(sums, written[t * out :], out, some, wide, out)
 
     return vector_linear_8
 

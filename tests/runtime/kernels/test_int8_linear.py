@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from labkit.core.errors import ModelError
 from labkit.runtime.kernels import reference_int
 from labkit.runtime.kernels.int8_codes import multiplier_of
-from labkit.runtime.kernels.int8_linear import MOST_SAMPLES, SAMPLES, BlockInt8Linear
+from labkit.runtime.kernels.int8_linear import QUADS, SAMPLES, BlockInt8Linear
 
 
 @given(
-    count=st.sampled_from([0, 1, 3, SAMPLES - 1, SAMPLES, SAMPLES + 1, MOST_SAMPLES + 1]),
-    shape=st.sampled_from([(1, 1), (3, 5), (8, 64), (5, 1027), (2, 512)]),
+    count=st.sampled_from([0, 1, 3, SAMPLES // 2, SAMPLES // 2 + 1, SAMPLES - 1, SAMPLES, SAMPLES + 1, 4 * SAMPLES + 1]),
+    shape=st.sampled_from([(1, 1), (3, 5), (8, 64), (5, 1027), (2, 4 * QUADS), (2, 4 * QUADS + 1)]),
     density=st.sampled_from([0.0, 0.2, 1.0]),
     extreme=st.booleans(),
     seed=st.integers(0, 99),

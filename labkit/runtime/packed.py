@@ -175,13 +175,13 @@ class _NM:
         values[:out, :slots], indices[:out, :slots] = weight.values.reshape(out, slots), places % weight.m
         by_block = (len(values) // LANES, LANES, values.shape[1])
         words = indices.reshape(*by_block[:2], -1, per) << (np.arange(per, dtype=np.uint32) * np.uint32(weight.m.bit_length() - 1))
-        packed = np.bitwise_or.reduce(words, axis=3).transpose(0, 2, 1)
-        self._one_weights = on_a_line(values.reshape(by_block).transpose(0, 2, 1)), on_a_line(packed.astype(np.uint32)).view(np.int32)
+        words = np.bitwise_or.reduce(words, axis=3).transpose(0, 2, 1)
+        self._one_weights = on_a_line(values.reshape(by_block).transpose(0, 2, 1)), on_a_line(words.astype(np.uint32)).view(np.int32)
         self._starts = np.arange(values.shape[1]) // weight.n * weight.m
         self._x = aligned((values.shape[1] // weight.n + 1) * weight.m + 2 * 16)
         self._y = aligned(len(values))
-        chunks = _chunks(weight.values.reshape(places.shape), places, chunk)
-        self._columns = _Columns(out + out % 2, step, n_m_linear.MANY, *chunks, chunk, n_m_linear.INPUTS)
+        taps = _chunks(packed(places, weight.values.reshape(places.shape)), chunk)
+        self._columns = _Columns(out + out % 2, step, n_m_linear.MANY, taps, chunk)
 
     def __call__(self, x: Values) -> Values:
         if len(x) <= FEW:
@@ -194,13 +194,10 @@ class _NM:
         return self._y[: len(bias_of(self._step))]
 
 
-def _even(matrix: NDArray[Any]) -> NDArray[Any]:
-    """Return a matrix with an even number of rows, the last one zeros where one was missing."""
-    return np.concatenate([matrix, np.zeros((len(matrix) % 2, matrix.shape[1]), matrix.dtype)])
+def _chunks(taps: NDArray[np.int64], chunk: int) -> NDArray[np.int64]:
+    """Return taps (out, slots), `chunk` slots of every row after the other, as the kernel for many samples reads them.
 
-
-def _chunks(values: Values, columns: NDArray[np.int64], chunk: int) -> tuple[Values, NDArray[np.uint8]]:
-    """Return values and columns (out, slots), `chunk` slots of every row after the other, as the kernel for many samples reads them."""
-    spans = [slice(start, start + chunk) for start in range(0, values.shape[1], chunk)] or [slice(0, 0)]
-    ordered = [_even(matrix[:, span]).reshape(-1) for matrix in (values, columns % n_m_linear.INPUTS) for span in spans]
-    return on_a_line(np.concatenate(ordered[: len(spans)])), np.concatenate(ordered[len(spans) :]).astype(np.uint8)
+    An odd number of rows gets one of zeros.
+    """
+    even = np.concatenate([taps, np.zeros((len(taps) % 2, taps.shape[1]), np.int64)])
+    return on_a_line(np.concatenate([even[:, start : start + chunk].reshape(-1) for start in range(0, taps.shape[1], chunk)] or [even[0]]))

@@ -12,9 +12,11 @@ import numpy as np
 from labkit.formats.n_m import SIZES
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES
-from labkit.runtime.kernels._vectors import add, clip, entry, fma, load, pick, right, splat, store
+from labkit.runtime.kernels._taps import value
+from labkit.runtime.kernels._vectors import add, clip, entry, fma, load, pick, prefetch, right, splat, store
 from labkit.runtime.kernels.transpose import transpose
 
+AHEAD = 2048  # floats to prefetch ahead: weights from memory then wait less
 PER_WORD = {1: 32, 2: 16, 3: 8, 4: 8}
 """Indices in a word, by bits of an index: a multiple of four, so that four sums can take turns."""
 
@@ -45,6 +47,8 @@ def _one(m: int) -> Any:
                     b = fma(load(values, at + LANES, LANES), pick(x, entry(starts, slot + 1), right(w, bits), m), b)
                     c = fma(load(values, at + 2 * LANES, LANES), pick(x, entry(starts, slot + 2), right(w, two), m), c)
                     d = fma(load(values, at + 3 * LANES, LANES), pick(x, entry(starts, slot + 3), right(w, three), m), d)
+                    for ahead in range(AHEAD, AHEAD + 4 * LANES, LANES):
+                        prefetch(values, at + ahead)
                     w, slot, at = right(w, four), slot + 4, at + 4 * LANES
             store(y, block * LANES, add(add(a, b), add(c, d)))
 
@@ -55,29 +59,28 @@ def _many(wide: int) -> Any:
     """Make the kernel for `wide` samples at a time."""
 
     @kernel
-    def n_m_linear(x, y, inside, sums, values, places, chunk, span, bias, low, high, first, last):  # type: ignore[no-untyped-def]
-        """Y (n, out) = limited (values · x + bias), for samples `first` to `last`.
+    def n_m_linear(x, y, inside, sums, taps, chunk, bias, low, high, first, last):  # type: ignore[no-untyped-def]
+        """Y (n, out) = limited (weights · x + bias), for samples `first` to `last`.
 
-        x: (n, inputs). inside: (inputs, wide), sums: (rows, wide), flat, written. values: float32, flat, of each chunk (rows,
-        slots of a row in it); rows are outputs and an even number, so that two take turns. places: of each value among the
-        chunk's inputs, uint8. chunk: slots of a row that are treated before the next row, span: their inputs, so few that what
-        is read stays in the first cache.
+        x: (n, inputs). inside: (inputs, wide), sums: (rows, wide), flat, written. taps: of each chunk (rows, slots of a row in it),
+        flat, with the input as place; rows are outputs and an even number, so that two take turns. chunk: slots of a row that are
+        treated before the next row, of so few inputs that what is read stays in the first cache.
         """
         (n, inputs), out, rows = x.shape, y.shape[1], bias.size
-        read, written, slots = x.reshape(n * inputs), y.reshape(n * out), values.size // rows
+        read, written, slots = x.reshape(n * inputs), y.reshape(n * out), taps.size // rows
         for t in range(first, last, wide):
             some = min(wide, last - t)
             transpose(read[t * inputs :], inside, some, inputs, inputs, wide)
             for start in range(0, max(slots, 1), chunk):
-                size, from_x = min(chunk, slots - start), start // chunk * span * wide
+                size = min(chunk, slots - start)
                 for o in range(0, rows, 2):
                     at, n = o * wide, start * rows + o * size
                     a = splat(bias[o], wide) if start == 0 else load(sums, at, wide)
                     b = splat(bias[o + 1], wide) if start == 0 else load(sums, at + wide, wide)
                     for s in range(n, n + size):
-                        a = fma(splat(entry(values, s), wide), load(inside, from_x + np.int64(entry(places, s)) * wide, wide), a)
-                        v = load(inside, from_x + np.int64(entry(places, s + size)) * wide, wide)
-                        b = fma(splat(entry(values, s + size), wide), v, b)
+                        i, j = entry(taps, s), entry(taps, s + size)
+                        a = fma(splat(value(i), wide), load(inside, (i >> 32) * wide, wide), a)
+                        b = fma(splat(value(j), wide), load(inside, (j >> 32) * wide, wide), b)
                     if start + chunk >= slots:
                         a, b = clip(a, low, high), clip(b, low, high)
                     store(sums, at, a)
@@ -90,4 +93,4 @@ def _many(wide: int) -> Any:
 ONE = {m: _one(m) for m in SIZES}
 MANY = {wide: _many(wide) for wide in (LANES, 4 * LANES)}
 INPUTS = min(2048 // LANES, 256)
-"""Inputs of a chunk: their columns of four registers take at most 32 KB, as the first cache; a place fits a byte."""
+"""Inputs of a chunk: their columns of four registers take at most 32 KB, as the first cache."""

@@ -1,7 +1,7 @@
 """Integer convolutions and linear layers: bytes by int8 weights into int32, requantized.
 
-Convolutions go from bytes to bytes by our kernel where that is faster, exact and fast ones alike. Other sums are oneDNN's where
-they are proven exact, else our kernels'.
+Convolutions go from bytes to bytes by our kernel where that is faster, exact and fast ones alike. Sums of linear layers are our
+kernels' where the processor does products of bytes in one step; other sums are oneDNN's where they are proven exact.
 """
 
 import math
@@ -17,6 +17,7 @@ from labkit.formats.linear import LinearTensor
 from labkit.runtime.integer_ops import Rescale, known, pooled, requantization
 from labkit.runtime.kernels import int8_direct_conv, int8_onednn
 from labkit.runtime.kernels._bytes import VNNI
+from labkit.runtime.kernels.dense_int8_linear import OUTPUTS, DenseInt8Linear
 from labkit.runtime.kernels.int8_conv import WindowSums
 from labkit.runtime.kernels.int8_direct_conv import Int8DirectConv
 from labkit.runtime.kernels.int8_linear import BlockInt8Linear, check_reach
@@ -24,7 +25,7 @@ from labkit.runtime.kernels.int8_onednn import Bytes, Geometry, Scales
 from labkit.runtime.steps import INF, Affine, Shape, Step
 
 BLOCK_DENSITY = 0.6
-"""A linear layer with at most this share of its blocks of four inputs is faster by our kernel than by oneDNN's dense one."""
+"""A linear layer with at most this share of its blocks of four inputs is faster by the kernel for these than by a dense one."""
 
 SMALL_LINEAR = 1 << 15
 """So is one of at most so many weights, whose products take less time than oneDNN takes to be called."""
@@ -134,10 +135,13 @@ def _sums(step: Step, codes: NDArray[np.int8], zero: int, shapes: Sequence[Shape
 def linear_sums(codes: NDArray[np.int8], zero: int = 0) -> Call:
     """Return x (n, inputs) → Σ codes · (x - zero), exact whole numbers (n, out) in float32 or int32, by what is fastest here."""
     blocks = np.pad(codes, ((0, 0), (0, -codes.shape[1] % 4))).reshape(len(codes), -1, 4).any(axis=2)
+    is_dense, added = blocks.mean() > BLOCK_DENSITY, (-zero * codes.astype(np.int64).sum(axis=1)).astype(np.int32)
+    if VNNI and is_dense and len(codes) >= OUTPUTS:
+        return DenseInt8Linear(codes, added)
     small = VNNI and codes.size <= SMALL_LINEAR
-    if not small and int8_onednn.is_exact(codes) and blocks.mean() > BLOCK_DENSITY:
+    if not small and is_dense and int8_onednn.is_exact(codes):
         return int8_onednn.linear_sums(codes, zero)
-    return BlockInt8Linear(codes, (-zero * codes.astype(np.int64).sum(axis=1)).astype(np.int32))
+    return BlockInt8Linear(codes, added)
 
 
 def _halves(pool: Step, image: Shape, made: Shape) -> bool:

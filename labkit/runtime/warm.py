@@ -18,9 +18,10 @@ from labkit.formats.n_m import SIZES, NMTensor
 from labkit.formats.vector_sparse import VectorSparseTensor
 from labkit.runtime import packed
 from labkit.runtime.kernels import byte_lookup_linear, lookup_linear
-from labkit.runtime.kernels._bytes import BYTES
+from labkit.runtime.kernels._bytes import BYTES, VNNI
 from labkit.runtime.kernels._cache import folder
 from labkit.runtime.kernels._simd import LANES, aligned
+from labkit.runtime.kernels.dense_int8_linear import OUTPUTS, ROWS, DenseInt8Linear
 from labkit.runtime.kernels.interpret import COLUMNS, interpret, interpret_one
 from labkit.runtime.kernels.lanes import AT_ONCE, BY_IMAGE, gather, scatter
 from labkit.runtime.kernels.xnor_linear import XnorLinear
@@ -49,6 +50,7 @@ def warm(progress: Progress = SILENT) -> Path | None:
         *(partial(_run, step) for step in _steps()),
         _run_signs,
         *(partial(_run_integers, count) for count in (1, 5 * LANES)),
+        *(partial(_run_dense, count) for count in (1, ROWS) if VNNI),
         lambda: interpret(arena, table, limits, *weights),
         lambda: interpret_one(arena, table, limits, *weights),
     )
@@ -115,3 +117,7 @@ def _run(step: Step) -> None:
 
 def _run_signs() -> None:
     XnorLinear(BinaryTensor.pack(np.ones((8, 8), bool), 1.0))(np.zeros((1, 8), np.float32))
+
+
+def _run_dense(count: int) -> None:
+    DenseInt8Linear(np.ones((OUTPUTS, 4), np.int8), np.zeros(OUTPUTS, np.int32))(np.zeros((count, 4), np.uint8))

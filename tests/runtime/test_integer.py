@@ -17,6 +17,8 @@ from labkit.formats.linear import LinearTensor
 from labkit.runtime import Program, compile, integer_layer  # noqa: A004
 from labkit.runtime.integer import lower
 from labkit.runtime.kernels import int8_direct_conv, int8_onednn
+from labkit.runtime.kernels.dense_int8_linear import OUTPUTS, DenseInt8Linear
+from labkit.runtime.kernels.int8_linear import BlockInt8Linear
 from labkit.runtime.simulation import simulate
 from labkit.runtime.steps import Affine, Step
 from tests.models.networks import lively
@@ -286,3 +288,13 @@ def test_scales_that_cannot_be_added_are_refused():
     ]
     with pytest.raises(ModelError, match="sum cannot add codes"):
         Program(steps, (3,))
+
+
+@pytest.mark.parametrize(("out", "density", "kernel"), [(OUTPUTS, 1.0, DenseInt8Linear), (OUTPUTS, 0.3, BlockInt8Linear)])
+def test_linear_sums_are_exact_by_the_kernel_for_what_is_stored(out, density, kernel, monkeypatch):
+    monkeypatch.setattr(integer_layer, "VNNI", True)
+    rng = np.random.default_rng(0)
+    codes = (rng.integers(-128, 128, (out, 300)) * np.repeat(rng.random((out, 75)) < density, 4, axis=1)).astype(np.int8)
+    x, call = rng.integers(0, 256, (9, 300), np.uint8), integer_layer.linear_sums(codes, zero=7)
+    assert isinstance(call, kernel)
+    assert (call(x) == (x.astype(np.int64) - 7) @ codes.astype(np.int64).T).all()

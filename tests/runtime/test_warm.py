@@ -19,16 +19,18 @@ from labkit.runtime.kernels import (
     _cache,
     byte_lookup_linear,
     csr_linear,
+    dense_int8_linear,
     int8_codes,
     int8_direct_conv,
     int8_linear,
     lookup_linear,
     n_m_linear,
-    transpose,
     vector_linear,
     xnor_linear,
 )
+from labkit.runtime.kernels._bytes import VNNI
 from labkit.runtime.kernels._simd import LANES
+from labkit.runtime.kernels.transpose import transpose
 from labkit.runtime.steps import Step
 from labkit.runtime.warm import warm
 from tests.formats import coded as made
@@ -139,14 +141,16 @@ def dispatchers(*modules):
         value = left.pop()
         if isinstance(value, dict):
             left += value.values()
-        elif isinstance(value, Dispatcher) and not value.py_func.__name__.startswith("_"):  # those only kernels call
+        elif (
+            isinstance(value, Dispatcher) and not value.py_func.__name__.startswith("_") and value is not transpose
+        ):  # only kernels call those
             found.append(value)
     return found
 
 
 def test_after_warm_no_layer_compiles_anything():
     warm()
-    kernels = dispatchers(csr_linear, vector_linear, n_m_linear, lookup_linear, byte_lookup_linear, xnor_linear, transpose)
+    kernels = dispatchers(csr_linear, vector_linear, n_m_linear, lookup_linear, byte_lookup_linear, xnor_linear)
     never = [lookup_linear.ROWS[2] if lookup_linear.PAIRS else lookup_linear.lookup_linear_pairs]
     assert len(kernels) > 30
     assert [kernel.py_func.__name__ for kernel in kernels if not kernel.signatures and kernel not in never] == []
@@ -166,7 +170,9 @@ def test_after_warm_no_layer_compiles_anything():
 
 def test_after_warm_no_integer_network_compiles_anything():
     warm()
-    kernels = dispatchers(int8_codes, int8_direct_conv, int8_linear, transpose)
+    linear = dispatchers(int8_linear, *([dense_int8_linear] if VNNI else []))
+    assert [kernel.py_func.__name__ for kernel in linear if not kernel.signatures] == []
+    kernels = [*linear, *dispatchers(int8_codes, int8_direct_conv)]
     before = [len(kernel.signatures) for kernel in kernels]
     assert {"int8_direct_conv", "int8_depthwise_conv", "requantize", "add"} <= {kernel.py_func.__name__ for kernel in kernels}
     for name in ("vgg-small-bn", "mobilenet-small"):

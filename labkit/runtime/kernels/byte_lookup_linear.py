@@ -52,15 +52,15 @@ def _rows(bits: int, from_table: bool) -> Any:
         for n in range(x.size):
             offset += x[n]
         offset *= low
-        zero, row = splat(np.int32(0), LANES), parts * size
-        for o in range(0, y.size, TOGETHER):
+        zero, row, half = splat(np.int32(0), LANES), parts * size, y.size // TOGETHER
+        for o in range(half):
             a = b = (zero, zero, zero, zero)
             for part in range(parts):
                 at, q = o * row + part * size, part * PART
                 inputs = load(x, q, BYTES), load(x, q + BYTES, BYTES), load(x, q + 2 * BYTES, BYTES), load(x, q + 3 * BYTES, BYTES)
-                a, b = add_part(a, codes, at, values, inputs), add_part(b, codes, at + row, values, inputs)
+                a, b = add_part(a, codes, at, values, inputs), add_part(b, codes, at + half * row, values, inputs)
             y[o] = scales[o] * np.float32(np.int64(_sum(a)) + offset)
-            y[o + 1] = scales[o + 1] * np.float32(np.int64(_sum(b)) + offset)
+            y[o + half] = scales[o + half] * np.float32(np.int64(_sum(b)) + offset)
 
     return byte_lookup_linear
 
@@ -93,18 +93,18 @@ def _groups(bits: int) -> Any:
         """
         groups = x.size // (planes * BYTES * count)
         _add_lows(x, low, planes * count, starts)
-        row = groups * count * BYTES
-        for o in range(0, y.size, TOGETHER):
+        row, half = groups * count * BYTES, y.size // TOGETHER
+        for o in range(half):
             first = second = splat(np.float32(0), LANES)
             for group in range(groups):
                 a = b = load(starts, group * LANES, LANES)
                 for block in range(group * count, (group + 1) * count):
                     at, q = o * row + block * BYTES, block * planes * BYTES
-                    a, b = add_block(a, codes, at, x, q), add_block(b, codes, at + row, x, q)
+                    a, b = add_block(a, codes, at, x, q), add_block(b, codes, at + half * row, x, q)
                 n = o * groups + group
                 first = fma(to_float(a, np.float32), splat(scales[n], LANES), first)
-                second = fma(to_float(b, np.float32), splat(scales[n + groups], LANES), second)
-            y[o], y[o + 1] = total(first), total(second)
+                second = fma(to_float(b, np.float32), splat(scales[n + half * groups], LANES), second)
+            y[o], y[o + half] = total(first), total(second)
 
     return byte_lookup_linear_groups
 

@@ -31,13 +31,14 @@ def _rows(bits: int) -> Any:
         multiple of `TOGETHER`.
         """
         blocks = x.size // (per * LANES)
-        row = blocks * LANES
-        for o in range(0, y.size, TOGETHER):
+        row, half = blocks * LANES, y.size // TOGETHER
+        for o in range(half):
             a = b = c = d = e = f = g = h = splat(np.float32(0), LANES)
             for block in range(blocks):
-                v, w = load(words, o * row + block * LANES, LANES), load(words, o * row + row + block * LANES, LANES)
-                prefetch(words, o * row + block * LANES + AHEAD)
-                prefetch(words, o * row + row + block * LANES + AHEAD)
+                near, far = o * row + block * LANES, (o + half) * row + block * LANES
+                v, w = load(words, near, LANES), load(words, far, LANES)
+                prefetch(words, near + AHEAD)
+                prefetch(words, far + AHEAD)
                 at = block * per * LANES
                 for _ in range(0, per, 4):
                     i, j = load(x, at, LANES), load(x, at + LANES, LANES)
@@ -48,7 +49,7 @@ def _rows(bits: int) -> Any:
                     d, h = fma(pick(table, 0, right(v, three), size), m, d), fma(pick(table, 0, right(w, three), size), m, h)
                     v, w, at = right(v, four), right(w, four), at + 4 * LANES
             y[o] = scales[o] * total(add(add(a, b), add(c, d)))
-            y[o + 1] = scales[o + 1] * total(add(add(e, f), add(g, h)))
+            y[o + half] = scales[o + half] * total(add(add(e, f), add(g, h)))
 
     return lookup_linear
 
@@ -66,13 +67,14 @@ def _groups(bits: int, steps: int) -> Any:
         """
         blocks = x.size // (per * LANES)
         groups = blocks * parts // parts_per_group
-        row = blocks * LANES
-        for o in range(0, y.size, TOGETHER):
+        row, half = blocks * LANES, y.size // TOGETHER
+        for o in range(half):
             first = second = splat(np.float32(0), LANES)
             for block in range(blocks):
-                v, w = load(words, o * row + block * LANES, LANES), load(words, o * row + row + block * LANES, LANES)
-                prefetch(words, o * row + block * LANES + AHEAD)
-                prefetch(words, o * row + row + block * LANES + AHEAD)
+                near, far = o * row + block * LANES, (o + half) * row + block * LANES
+                v, w = load(words, near, LANES), load(words, far, LANES)
+                prefetch(words, near + AHEAD)
+                prefetch(words, far + AHEAD)
                 for part in range(parts):
                     a = b = splat(np.float32(0), LANES)
                     at = (block * per + part * steps) * LANES
@@ -81,8 +83,8 @@ def _groups(bits: int, steps: int) -> Any:
                         a, b = fma(pick(table, 0, v, size), inputs, a), fma(pick(table, 0, w, size), inputs, b)
                         v, w = right(v, bits), right(w, bits)
                     n = o * groups + (block * parts + part) // parts_per_group
-                    first, second = fma(a, splat(scales[n], LANES), first), fma(b, splat(scales[n + groups], LANES), second)
-            y[o], y[o + 1] = total(first), total(second)
+                    first, second = fma(a, splat(scales[n], LANES), first), fma(b, splat(scales[n + half * groups], LANES), second)
+            y[o], y[o + half] = total(first), total(second)
 
     return lookup_linear_groups
 

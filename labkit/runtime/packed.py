@@ -21,6 +21,7 @@ from labkit.runtime.codes import codes_of
 from labkit.runtime.kernels import csr_linear, n_m_linear, vector_linear
 from labkit.runtime.kernels._simd import LANES, aligned, on_a_line
 from labkit.runtime.kernels._taps import packed
+from labkit.runtime.kernels._vectors import TOGETHER
 from labkit.runtime.kernels.transpose import stretches
 from labkit.runtime.rows import ROWS, as_rows
 from labkit.runtime.steps import INF, Shape, Step, bias_of
@@ -170,7 +171,8 @@ class _NM:
         out, places = weight.shape[0], weight.columns
         slots = places.shape[1]
         per = n_m_linear.PER_WORD[weight.m.bit_length() - 1]
-        values = np.zeros((-(-out // LANES) * LANES, -(-slots // per) * per), np.float32)
+        rows = LANES * TOGETHER
+        values = np.zeros((-(-out // rows) * rows, -(-slots // per) * per), np.float32)
         indices = np.zeros(values.shape, np.uint32)
         values[:out, :slots], indices[:out, :slots] = weight.values.reshape(out, slots), places % weight.m
         by_block = (len(values) // LANES, LANES, values.shape[1])

@@ -14,7 +14,7 @@ from numba.extending import models, register_model
 from labkit.runtime.kernels._simd import FEATURES, FUSES, LANES, inline
 
 TOGETHER = 2
-"""Rows of codes that take turns in a loop: they share the inputs that are read, and neither waits for its own last sum. They lie
+"""Rows that take turns in a loop: they share the inputs that are read, and neither waits for its own last sum. They lie
 far apart, in halves of the weight, since memory hands out two streams faster than one."""
 _AVX2 = "+avx2" in FEATURES
 _F32, _I32 = ir.FloatType(), ir.IntType(32)

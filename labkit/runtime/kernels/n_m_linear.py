@@ -13,7 +13,7 @@ from labkit.formats.n_m import SIZES
 from labkit.runtime.kernels._cache import kernel
 from labkit.runtime.kernels._simd import LANES
 from labkit.runtime.kernels._taps import value
-from labkit.runtime.kernels._vectors import add, clip, entry, fma, load, pick, prefetch, right, splat, store
+from labkit.runtime.kernels._vectors import TOGETHER, add, clip, entry, fma, load, pick, prefetch, right, splat, store
 from labkit.runtime.kernels.transpose import transpose
 
 AHEAD = 2048  # floats to prefetch ahead: weights from memory then wait less
@@ -32,25 +32,33 @@ def _one(m: int) -> Any:
 
         values: (blocks of outputs, slots, LANES) float32, flat; words: (blocks, slots / per, LANES) int32 with the indices
         of `per` consecutive slots of an output. starts: int64, the first input of each slot's group. x: padded, so that a whole
-        register can be read of each group. y: (blocks · LANES).
+        register can be read of each group. y: (blocks · LANES); blocks are a multiple of `TOGETHER`.
         """
-        blocks = y.size // LANES
-        count = words.size // (blocks * LANES) if blocks else 0
-        for block in range(blocks):
-            a = b = c = d = splat(np.float32(0), LANES)
-            at = block * count * per * LANES
+        half = y.size // LANES // TOGETHER
+        count = words.size // y.size if y.size else 0
+        for block in range(half):
+            a = b = c = d = e = f = g = h = splat(np.float32(0), LANES)
+            near, far = block * count, (block + half) * count
+            at, to = near * per * LANES, far * per * LANES
             for word in range(count):
-                w = load(words, (block * count + word) * LANES, LANES)
+                v, w = load(words, (near + word) * LANES, LANES), load(words, (far + word) * LANES, LANES)
                 slot = word * per
                 for _ in range(0, per, 4):
-                    a = fma(load(values, at, LANES), pick(x, entry(starts, slot), w, m), a)
-                    b = fma(load(values, at + LANES, LANES), pick(x, entry(starts, slot + 1), right(w, bits), m), b)
-                    c = fma(load(values, at + 2 * LANES, LANES), pick(x, entry(starts, slot + 2), right(w, two), m), c)
-                    d = fma(load(values, at + 3 * LANES, LANES), pick(x, entry(starts, slot + 3), right(w, three), m), d)
+                    i, j, k, n = entry(starts, slot), entry(starts, slot + 1), entry(starts, slot + 2), entry(starts, slot + 3)
+                    a = fma(load(values, at, LANES), pick(x, i, v, m), a)
+                    e = fma(load(values, to, LANES), pick(x, i, w, m), e)
+                    b = fma(load(values, at + LANES, LANES), pick(x, j, right(v, bits), m), b)
+                    f = fma(load(values, to + LANES, LANES), pick(x, j, right(w, bits), m), f)
+                    c = fma(load(values, at + 2 * LANES, LANES), pick(x, k, right(v, two), m), c)
+                    g = fma(load(values, to + 2 * LANES, LANES), pick(x, k, right(w, two), m), g)
+                    d = fma(load(values, at + 3 * LANES, LANES), pick(x, n, right(v, three), m), d)
+                    h = fma(load(values, to + 3 * LANES, LANES), pick(x, n, right(w, three), m), h)
                     for ahead in range(AHEAD, AHEAD + 4 * LANES, LANES):
                         prefetch(values, at + ahead)
-                    w, slot, at = right(w, four), slot + 4, at + 4 * LANES
+                        prefetch(values, to + ahead)
+                    v, w, slot, at, to = right(v, four), right(w, four), slot + 4, at + 4 * LANES, to + 4 * LANES
             store(y, block * LANES, add(add(a, b), add(c, d)))
+            store(y, (block + half) * LANES, add(add(e, f), add(g, h)))
 
     return n_m_linear_one
 

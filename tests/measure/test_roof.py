@@ -28,7 +28,8 @@ def test_the_fastest_round_of_the_fastest_library_counts(monkeypatch: pytest.Mon
         asked.update(settings)
         for call in calls.values():
             call()
-        return {"numpy": timed(4.0, 3.0), "torch": timed(8.0, 2.0), "convolution": timed(9.0, 9.0), "read": timed(20.0, 10.0)}
+        reads = {"vector": timed(20.0, 12.0), "matrix": timed(20.0, 10.0)}
+        return {"numpy": timed(4.0, 3.0), "torch": timed(8.0, 2.0), "convolution": timed(9.0, 9.0), **reads}
 
     monkeypatch.setattr(latency, "compare", compare)
     found = roof.roof()
@@ -41,9 +42,11 @@ def test_the_fastest_round_of_the_fastest_library_counts(monkeypatch: pytest.Mon
 
 
 def test_a_convolution_may_be_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = {"numpy": timed(4.0), "torch": timed(4.0), "convolution": timed(1.0), "read": timed(10.0)}
+    times = {"numpy": timed(4.0), "torch": timed(4.0), "convolution": timed(1.0), "vector": timed(10.0), "matrix": timed(20.0)}
     monkeypatch.setattr(latency, "compare", lambda calls, **_: times)
-    assert roof.roof().peak_gflops == pytest.approx(2 * (8 * 14 * 14) * (128 * 128 * 9) / 1e-3 / 1e9)
+    found = roof.roof()
+    assert found.peak_gflops == pytest.approx(2 * (8 * 14 * 14) * (128 * 128 * 9) / 1e-3 / 1e9)
+    assert found.bandwidth_gbps == pytest.approx(128 * 2**20 / 10e-3 / 1e9)
 
 
 def test_a_real_machine_has_a_roof(monkeypatch: pytest.MonkeyPatch) -> None:

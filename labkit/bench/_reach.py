@@ -12,14 +12,14 @@ from labkit.bench._machine import Machine
 from labkit.bench._rows import Row
 
 REACH_HEAD = ("work", "reach", "measured", "", "rate, ours", "rate, dense", "what limits it")
-LOADS = "the loads: {bound:.2g}× if nothing but products took time, each with inputs of its own from the first cache"
+LOADS = "the loads: {bound:.2g}× if each product only read its inputs from the first cache"
 SECOND_CACHE = "a broadcast for each product of a block, and inputs that do not fit the first cache"
 MEMORY = "reading the weights: {most:.3g}× fewer bytes"
 DECODING = "reading the weights, {most:.3g}× fewer bytes, and putting them in their places"
 POPCOUNT = "counting bits, more than packing the inputs"
-DENSE_PEER = "the processor's byte products, as for every other engine"
+DENSE_PEER = "the processor's byte products"
 BLOCKS = "the loads, and the transposition of inputs and sums"
-UNEVEN = "the first layers keep most of their weights: {left:.0%} of the products are left; the loads: {bound:.2g}×, as above"
+UNEVEN = "the first layers keep most of their weights: {left:.0%} of the products are left, {bound:.2g}× by the loads"
 FILTERS = "transforms before and after the products"
 ONE_CALL = "products: one call for the whole network leaves little else"
 

@@ -122,19 +122,23 @@ def test_what_was_measured_has_verdict_interval_seeds_and_host() -> None:
 
 
 def _row(**changes: Any) -> dict[str, Any]:
-    row = bench.Row("csr", "csr", (4, 8), 64, "90%", 0.9, None, 1, 2.0, (1.5, 2.5), "torch CSR", 1.25, 1e-6, 0.5, 1.0, {"torch CSR": 1.25})
+    row = bench.Row(
+        "csr", "csr", (4, 8), 64, "90%", 0.9, None, 1, 2.0, (1.5, 2.5), "torch CSR", 1.25, 1e-6, 0.5, 1.0, {"torch CSR": 1.25}, 2048, 205
+    )
     return bench.as_plain(replace(row, **changes))
 
 
 def test_the_kernels_are_counted_by_who_wins_beyond_the_spread(tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
     assert generate.bench_table(path).startswith("Not measured yet")
+    here = {"shared": 80.0, "first": 45.0, "second": 25.0, "memory": 15.0}
     slow, equal = _row(ratio_vs_dense=0.5, spread=(0.4, 0.6)), _row(ratio_vs_dense=1.0, spread=(0.9, 1.1))
-    path.write_text(json.dumps({"version": 1, "host": "a machine", "rows": [_row(), slow, equal, _row()]}))
+    path.write_text(json.dumps({"version": 1, "host": "a machine", "machine": here, "rows": [_row(), slow, equal, _row()]}))
     text = generate.bench_table(path)
     assert text.startswith(
         "4 cases: 2 are faster than dense float32 torch, 1 slower, 1 equal to within the spread. One thread, on a machine."
     )
+    assert "45 · 10⁹ where each reads its own inputs from the first cache" in text
     assert "| csr | csr | 4×8 | 64 | 90% | 0.500 | 2.00 [1.50, 2.50] | torch CSR | 1.25 | 1e-06 |" in text
     assert text.count("\n| csr ") == 4
 

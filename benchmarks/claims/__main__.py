@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -75,12 +76,13 @@ def measure_lab(number: str, module: ModuleType, claims: list[Claim], folder: Pa
     """Measure some claims of one lab, those of time last; write after each, so that what is there is never older than need be."""
     facts, path = host(), folder / f"{number}.json"
     journal = Journal(folder.with_name("raw") / f"{number}.jsonl", stamp(in_words(facts)))
-    fresh = {}
+    fresh: dict[str, dict[str, Any]] = {}
+    _run.merged(module.CLAIMS, fresh, claims, path, facts)  # fails now, not after minutes of measuring
     for claim in sorted(claims, key=lambda each: each.serial):
         found = _run.measure(claim, scale, journal, lambda line: print(line, flush=True), wait)
         fresh[claim.name] = _run.row(claim, found)
         print(f"{number}.{claim.name}: {fresh[claim.name]['verdict']}{': ' + found if isinstance(found, str) else ''}", flush=True)
-        rows = _run.merged(module.CLAIMS, fresh, path, facts)
+        rows = _run.merged(module.CLAIMS, fresh, claims, path, facts)
         _run.write(path, module.LAB, facts, rows)
         if all("note" not in each for each in rows):
             journal.delete()

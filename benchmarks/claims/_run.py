@@ -72,16 +72,27 @@ def row(claim: Claim, found: Finding | str) -> dict[str, Any]:
     }
 
 
-def merged(claims: Sequence[Claim], fresh: Mapping[str, dict[str, Any]], path: Path, host: Mapping[str, Any]) -> list[dict[str, Any]]:
+def merged(
+    claims: Sequence[Claim], fresh: Mapping[str, dict[str, Any]], asked: Sequence[Claim], path: Path, host: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Return the rows of all claims in their order: the fresh ones, and for the others what the file has.
+
+    Args:
+        claims: of the lab.
+        fresh: rows by the claim's name.
+        asked: what is being measured: of another machine's rows of these nothing is kept, measured yet or not.
+        path: of the results so far; it need not be there.
+        host: this machine.
 
     Raises:
         ValueError: rows would be kept that another machine measured.
     """
     before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"host": host, "claims": []}
     old = {each.get("name"): each for each in before["claims"]}
-    kept = [claim.name for claim in claims if claim.name not in fresh and claim.name in old]
-    if kept and before["host"] != host:
+    kept = {claim.name for claim in claims} & old.keys() - {claim.name for claim in asked}
+    if before["host"] != host:
+        old = {}
+    if kept and not old:
         raise ValueError(f"{path.name} was measured on another machine or with other packages: measure all of its claims, not only some")
     rows: dict[str, dict[str, Any]] = {**old, **fresh}
     return [rows.get(claim.name) or row(claim, "not measured: it was not asked for yet") for claim in claims]

@@ -143,7 +143,7 @@ def test_results_are_what_cards_and_check_cells_read(tmp_path: Path) -> None:
     path, claim = tmp_path / "02.json", toy([])
     finding = _run.measure(claim, Scale(), Journal(tmp_path / "02.jsonl", "one"), lambda _: None)
     left = replace(claim, name="time", claim="it is fast")
-    rows = _run.merged([claim, left], {"toy": _run.row(claim, finding)}, path, HOST)
+    rows = _run.merged([claim, left], {"toy": _run.row(claim, finding)}, [claim], path, HOST)
     _run.write(path, lab_02.LAB, HOST, rows)
     assert read("02", tmp_path)["claims"][0]["figures"] == [
         {"name": "mean", "value": 2.0, "low": -0.484138, "high": 4.48414, "unit": "points"}
@@ -158,10 +158,22 @@ def test_what_was_not_asked_for_stays_unless_another_machine_measured_it(tmp_pat
     one, two = toy([]), replace(toy([]), name="two")
     _run.write(path, lab_02.LAB, HOST, [_run.row(each, Finding("holds", [])) for each in (one, two)])
     fresh = {"two": _run.row(two, Finding("fails", []))}
-    assert [each["verdict"] for each in _run.merged([one, two], fresh, path, HOST)] == ["holds", "fails"]
-    with pytest.raises(ValueError, match="another machine"):
-        _run.merged([one, two], fresh, path, HOST | {"cores": 64})
-    assert len(_run.merged([two], fresh, path, HOST | {"cores": 64})) == 1
+    assert [each["verdict"] for each in _run.merged([one, two], fresh, [two], path, HOST)] == ["holds", "fails"]
+    for measured in ({}, fresh):  # before anything is measured, too
+        with pytest.raises(ValueError, match="another machine"):
+            _run.merged([one, two], measured, [two], path, HOST | {"cores": 64})
+    assert len(_run.merged([two], fresh, [two], path, HOST | {"cores": 64})) == 1
+
+
+def test_a_whole_lab_is_measured_anew_on_another_machine(tmp_path: Path) -> None:
+    path, other = tmp_path / "02.json", HOST | {"cores": 64}
+    both = _, two = toy([]), replace(toy([]), name="two")
+    _run.write(path, lab_02.LAB, HOST, [_run.row(each, Finding("holds", [])) for each in both])
+    rows = _run.merged(both, {"two": _run.row(two, Finding("fails", []))}, both, path, other)
+    assert [each["verdict"] for each in rows] == ["open", "fails"], "nothing of the other machine's stays meanwhile"
+    _run.write(path, lab_02.LAB, other, rows)
+    rows = _run.merged(both, {each.name: _run.row(each, Finding("fails", [])) for each in both}, both, path, other)
+    assert [each["verdict"] for each in rows] == ["fails", "fails"]
 
 
 def test_names_choose_labs_and_claims() -> None:

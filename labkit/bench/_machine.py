@@ -6,6 +6,7 @@ weight reads its own inputs, so that how much a cache hands out in a cycle bound
 
 from dataclasses import asdict, dataclass
 
+from labkit.bench._rows import short
 from labkit.core.progress import SILENT, Progress
 from labkit.measure import latency
 from labkit.measure.roof import roof
@@ -33,7 +34,7 @@ class Machine:
 
     def as_plain(self) -> dict[str, float]:
         """Return the rates as plain JSON values, four digits each."""
-        return {name: float(f"{rate:.4g}") for name, rate in asdict(self).items()}
+        return {name: short(rate) for name, rate in asdict(self).items()}
 
     def in_words(self) -> str:
         """Say what that is, for people."""

@@ -84,8 +84,8 @@ def measured(case: Case, rounds: int) -> Row:
 
 def as_plain(row: Row) -> dict[str, Any]:
     """Return a row as plain JSON values, four digits each."""
-    plain: dict[str, Any] = {name: _short(value) if isinstance(value, float) else value for name, value in asdict(row).items()}
-    return plain | {"spread": [_short(n) for n in row.spread], "peers": {name: _short(n) for name, n in row.peers.items()}}
+    plain: dict[str, Any] = {name: short(value) if isinstance(value, float) else value for name, value in asdict(row).items()}
+    return plain | {"spread": [short(n) for n in row.spread], "peers": {name: short(n) for name, n in row.peers.items()}}
 
 
 def from_plain(plain: dict[str, Any]) -> Row:
@@ -101,5 +101,6 @@ def in_words(row: Row) -> tuple[str, ...]:
     return (*what, f"{row.median_ms:.3f}", ratio, row.best_peer or "–", peer, f"{row.max_abs_error:.0e}")
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
+    """Return a number with four digits, as the JSON has it."""
     return float(f"{value:.4g}")
